@@ -1,0 +1,3 @@
+from peerz_node.cli import main
+
+main()

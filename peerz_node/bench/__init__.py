@@ -1,0 +1,1 @@
+"""`peerz-node bench`: the published figures, each measured beside local execution in the same run."""

@@ -1,0 +1,1 @@
+"""One module per command. Nothing here imports torch or hivemind before a command runs."""

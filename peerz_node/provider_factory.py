@@ -1,0 +1,32 @@
+"""A `Provider` out of settings. Imports the compute half, so only `--compute` imports this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compute.server.provider import Provider, ProviderOptions
+
+from peerz_node.settings import Settings
+
+LISTEN_DEFAULT = ("/ip4/0.0.0.0/tcp/0",)
+
+
+def build_provider(settings: Settings, identity: Path) -> Provider:
+    """A provider that has not started yet."""
+    return Provider(provider_options(settings, identity))
+
+
+def provider_options(settings: Settings, identity: Path) -> ProviderOptions:
+    if settings.model is None:
+        raise ValueError("a provider needs a model")
+    return ProviderOptions(
+        model=settings.model,
+        blocks=settings.blocks,
+        listen=settings.listen or LISTEN_DEFAULT,
+        initial_peers=settings.peer,
+        precision=settings.precision,
+        cache_bytes=settings.cache_bytes,
+        identity_path=identity,
+        threads=settings.threads,
+        device=settings.device,
+    )

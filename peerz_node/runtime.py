@@ -1,0 +1,51 @@
+"""What must be set before torch loads, what keeps libraries quiet, and what SIGTERM means to a command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from types import FrameType
+
+from peerz_node.errors import EXIT_TERMINATED
+
+_ENVIRONMENT = {
+    # Waiting OpenMP threads sleep instead of spinning on cores that other nodes of the machine need.
+    "OMP_WAIT_POLICY": "passive",
+    "KMP_BLOCKTIME": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+_QUIET_ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "BITSANDBYTES_NOWELCOME": "1",
+    "HIVEMIND_LOGLEVEL": "ERROR",
+}
+_NOISY = ("transformers", "bitsandbytes", "huggingface_hub", "hivemind", "torch", "filelock", "urllib3")
+
+
+def prepare_environment() -> None:
+    """Sets variables that libraries read when they load; what the user has set stays. Call before importing any."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def quiet_libraries() -> None:
+    """Keeps other people's warnings off the terminal; errors of theirs still show."""
+    for name, value in _QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    warnings.simplefilter("ignore")
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def install_signals() -> None:
+    """SIGTERM ends a command through its `finally` clauses, with exit code 143. A provider installs its own on top."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(EXIT_TERMINATED)
