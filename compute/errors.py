@@ -5,6 +5,7 @@
     │   ├── BadRequest            a malformed or out-of-order message            BAD_REQUEST
     │   ├── SessionMismatch       the named field of a SessionOpen differs       BAD_REQUEST
     │   ├── Unauthorised          not on the allow-list                          UNAUTHORISED
+    │   ├── KeyFileError          a key file that is damaged, sealed or unreadable
     │   └── ModelError            about files on this machine
     │       ├── UnknownModel         no such name, directory or hub id
     │       ├── UnsupportedModel     a family that the table does not list
@@ -83,6 +84,12 @@ class SessionMismatch(BadRequest):
 class Unauthorised(CallerError):
     code = ErrorCode.UNAUTHORISED
     exit_code = 7
+
+
+class KeyFileError(CallerError):
+    """A key file that cannot be used; the message says why and what to do."""
+
+    exit_code = 3
 
 
 class ModelError(CallerError):

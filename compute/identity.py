@@ -3,13 +3,17 @@
 Key files hold the 32-byte seed, alone or sealed under a passphrase:
 
     "peerz-key" || version (1) || 0 || seed
-    "peerz-key" || version (1) || 1 || argon2id salt (16) || secretbox(nonce (24) || seed + 16)
+    "peerz-key" || version (1) || 1 || argon2id salt (16) || secretbox (nonce (24) || sealed seed (48))
+
+Version 1 derives the secretbox's key with libsodium's "moderate" argon2id: 3 passes over 256 MiB, about a second.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +23,10 @@ import nacl.pwhash.argon2id as argon2id
 import nacl.secret
 import nacl.signing
 
-from compute.errors import CallerError
+from compute.errors import KeyFileError
 from compute.types import PeerId
+
+logger = logging.getLogger(__name__)
 
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -31,18 +37,18 @@ NO_CHAIN = bytes(NETWORK_ID_BYTES)
 _SEED_BYTES = 32
 _KEY_MAGIC = b"peerz-key\x01"
 _PLAIN, _SEALED = b"\x00", b"\x01"
+_BODY_BYTES = {
+    _PLAIN: _SEED_BYTES,
+    _SEALED: argon2id.SALTBYTES + nacl.secret.SecretBox.NONCE_SIZE + _SEED_BYTES + nacl.secret.SecretBox.MACBYTES,
+}
+_KEY_FILE_BYTES_MAX = len(_KEY_MAGIC) + 1 + max(_BODY_BYTES.values())
 _PAYLOAD_VERSION = 1
 _ALGORITHM_ED25519 = 1
 # A libp2p peer id of an ed25519 key: identity multihash of the protobuf PublicKey(type=Ed25519, data=32 bytes).
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 # A libp2p identity file: protobuf PrivateKey(type=Ed25519, data=seed + public key).
 _IDENTITY_PREFIX = bytes.fromhex("08011240")
-
-
-class KeyFileError(CallerError):
-    """A key file that cannot be used; the message says why and what to do."""
-
-    exit_code = 3
+_PEER_ID_CHARS_MAX = 64
 
 
 class Signer(Protocol):
@@ -74,13 +80,24 @@ class NodeKey:
 
     @classmethod
     def load_or_create(cls, path: Path, passphrase: str | None = None) -> NodeKey:
-        """The key in `path`, which is created (mode 0600) if it is missing. Raises KeyFileError."""
+        """The key in `path`, which is created (mode 0600) if it is missing: sealed under `passphrase`, if one is given.
+
+        Raises KeyFileError. Two processes that create the same file at once end with the same key.
+        """
+        if passphrase == "":
+            raise KeyFileError("an empty passphrase protects nothing; give another one, or none at all")
         try:
-            return cls(_open_seed(path.read_bytes(), path, passphrase))
-        except FileNotFoundError:
-            key = cls.generate()
-            _write_private(path, _seal_seed(bytes(key._key), passphrase))
-            return key
+            data = _read_key_file(path)
+            if data is None:
+                key = cls.generate()
+                if _create_private(path, _seal_seed(bytes(key._key), passphrase)):
+                    if passphrase is None:
+                        logger.warning("the new key in %s is not sealed: whoever reads the file is this node", path)
+                    return key
+                data = _read_key_file(path) or b""
+        except OSError as error:
+            raise KeyFileError(f"the key file {path} cannot be used: {error.strerror}; name another one") from error
+        return cls(_open_seed(data, path, passphrase))
 
     @property
     def peer_id(self) -> PeerId:
@@ -90,8 +107,9 @@ class NodeKey:
         return bytes(self._key.sign(payload).signature)
 
     def write_libp2p_identity(self, path: Path) -> None:
-        """Writes the key as the libp2p daemon reads it, mode 0600."""
-        _write_private(path, _IDENTITY_PREFIX + bytes(self._key) + self.public_key)
+        """Writes the key as the libp2p daemon reads it, mode 0600, whole or not at all. Raises OSError."""
+        draft = _write_draft(path, _IDENTITY_PREFIX + bytes(self._key) + self.public_key)
+        draft.replace(path)
 
 
 def verify(public_key: bytes, payload: bytes, signature: bytes) -> bool:
@@ -100,7 +118,7 @@ def verify(public_key: bytes, payload: bytes, signature: bytes) -> bool:
         return False
     try:
         nacl.signing.VerifyKey(public_key).verify(payload, signature)
-    except (nacl.exceptions.BadSignatureError, nacl.exceptions.CryptoError, ValueError):
+    except (nacl.exceptions.CryptoError, ValueError):
         return False
     return True
 
@@ -116,15 +134,19 @@ def signed_payload(domain: bytes, network_id: bytes, body: bytes) -> bytes:
 
 
 def peer_id_of(public_key: bytes) -> PeerId:
+    """The libp2p peer id of an ed25519 key: base58 of the key itself behind a fixed prefix."""
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        raise ValueError(f"an ed25519 public key has {PUBLIC_KEY_BYTES} bytes")
     return PeerId(base58.b58encode(_PEER_ID_PREFIX + public_key).decode())
 
 
 def public_key_of(peer_id: PeerId) -> bytes:
-    """The ed25519 key that a peer id is made of. Raises ValueError for ids of other kinds of key."""
-    raw = base58.b58decode(peer_id)
-    if len(raw) != len(_PEER_ID_PREFIX) + PUBLIC_KEY_BYTES or not raw.startswith(_PEER_ID_PREFIX):
-        raise ValueError(f"{peer_id!r} is not the peer id of an ed25519 key")
-    return raw[len(_PEER_ID_PREFIX) :]
+    """The ed25519 key that a peer id is made of. Raises ValueError for ids of other kinds, and other spellings."""
+    if len(peer_id) <= _PEER_ID_CHARS_MAX:  # base58 takes quadratic time
+        public_key: bytes = base58.b58decode(peer_id).removeprefix(_PEER_ID_PREFIX)
+        if len(public_key) == PUBLIC_KEY_BYTES and peer_id_of(public_key) == peer_id:
+            return public_key
+    raise ValueError(f"{peer_id[:_PEER_ID_CHARS_MAX]!r} is not the peer id of an ed25519 key")
 
 
 def _seal_seed(seed: bytes, passphrase: str | None) -> bytes:
@@ -135,23 +157,21 @@ def _seal_seed(seed: bytes, passphrase: str | None) -> bytes:
 
 
 def _open_seed(data: bytes, path: Path, passphrase: str | None) -> bytes:
-    body = data.removeprefix(_KEY_MAGIC)
-    kind, body = body[:1], body[1:]
-    if len(data) > 200 or not data.startswith(_KEY_MAGIC) or kind not in (_PLAIN, _SEALED):
+    """The seed in the bytes of a key file. Raises KeyFileError."""
+    kind, body = data[len(_KEY_MAGIC) : len(_KEY_MAGIC) + 1], data[len(_KEY_MAGIC) + 1 :]
+    if not data.startswith(_KEY_MAGIC) or kind not in _BODY_BYTES:
         raise KeyFileError(f"{path} is no Peerz key file; name another one, or a new one to have it created")
-    if kind == _PLAIN:
-        seed = body
-    elif passphrase is None:
-        raise KeyFileError(f"{path} is sealed; give its passphrase")
-    else:
-        salt, sealed = body[: argon2id.SALTBYTES], body[argon2id.SALTBYTES :]
-        try:
-            seed = bytes(_box(passphrase, salt).decrypt(sealed))
-        except (nacl.exceptions.CryptoError, ValueError):
-            raise KeyFileError(f"the passphrase does not open {path}") from None
-    if len(seed) != _SEED_BYTES:
+    if len(body) != _BODY_BYTES[kind]:
         raise KeyFileError(f"{path} is damaged; restore it from a backup, or name a new file to get a new identity")
-    return seed
+    if kind == _PLAIN:
+        return body
+    if passphrase is None:
+        raise KeyFileError(f"{path} is sealed; give its passphrase")
+    salt, sealed = body[: argon2id.SALTBYTES], body[argon2id.SALTBYTES :]
+    try:
+        return bytes(_box(passphrase, salt).decrypt(sealed))
+    except nacl.exceptions.CryptoError:
+        raise KeyFileError(f"the passphrase does not open {path}; try again, or restore the file") from None
 
 
 def _box(passphrase: str, salt: bytes) -> nacl.secret.SecretBox:
@@ -165,11 +185,36 @@ def _box(passphrase: str, salt: bytes) -> nacl.secret.SecretBox:
     return nacl.secret.SecretBox(key)
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    """Writes the whole file or nothing, readable by its owner only."""
+def _read_key_file(path: Path) -> bytes | None:
+    """The file's bytes, cut off where no key file is that long; None if there is no file. Raises OSError."""
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                logger.warning("other users may read the key file %s: run chmod 600 on it", path)
+            return file.read(_KEY_FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+
+
+def _create_private(path: Path, data: bytes) -> bool:
+    """Writes the whole file or nothing, readable by its owner only; False if another process was first."""
+    draft = _write_draft(path, data)
+    try:
+        os.link(draft, path)  # unlike a rename, never replaces a key
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _write_draft(path: Path, data: bytes) -> Path:
+    """A new file beside `path`, mode 0600, safely on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
-    draft.replace(path)
+        file.flush()
+        os.fsync(descriptor)
+    return draft

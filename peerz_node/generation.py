@@ -154,10 +154,13 @@ def local_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the whole stock model in this process."""
     name = required_model(settings)
     import torch
+    from transformers.utils import logging as transformers_logging
+
     from compute.models.loading import load_local_model
     from compute.models.sources import resolve
 
     files = resolve(name)
+    transformers_logging.disable_progress_bar()
     yield Generator(load_local_model(files, torch.float32), load_tokenizer(files))
 
 

@@ -62,7 +62,9 @@ def _read(gguf: Path, what: str, progress: Progress) -> tuple[Any, Any]:
     progress(what, 2, _STAGES)
     family_of(loaded.config.model_type)
     # A model that came from GGUF refuses to be saved as long as it remembers that.
-    plain = {k: v for k, v in loaded.config.to_dict().items() if k not in ("quantization_config", "_name_or_path", "dtype")}
+    plain = {
+        k: v for k, v in loaded.config.to_dict().items() if k not in ("quantization_config", "_name_or_path", "dtype")
+    }
     model = type(loaded)(type(loaded.config)(**plain))
     model.load_state_dict(loaded.state_dict(), strict=True)
     model.config.dtype = "float32"

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import convert_and_load_state_dict_in_model
 from transformers.modeling_utils import LoadStateDictConfig
 
-from compute.errors import BadRequest, UnsupportedModel, WeightsCorrupt
+from compute.errors import BadRequest, WeightsCorrupt
 from compute.models.checkpoint import Checkpoint, StoredTensor
 from compute.models.families import Family, family_of
-from compute.models.manifest import Manifest, load_or_build_manifest
+from compute.models.manifest import Manifest, load_or_build_manifest, read_config
 from compute.models.progress import Progress, silent
 from compute.models.sources import ModelFiles
 from compute.models.span import LoadedSpan
@@ -45,14 +45,7 @@ class LoadOptions:
 
 def load_config(files: ModelFiles) -> PretrainedConfig:
     """The text model's config. Raises UnsupportedModel for a family that the table does not list."""
-    try:
-        config = AutoConfig.from_pretrained(files.directory, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnsupportedModel(f"the config in {files.directory} cannot be used: {error}") from error
-    config = config.get_text_config(decoder=True)
-    family_of(config.model_type)
-    config._attn_implementation = "sdpa"
-    return config
+    return read_config(files.directory)
 
 
 def load_span(
@@ -67,9 +60,7 @@ def load_span(
     config = load_config(files)
     family = family_of(config.model_type)
     if span.end > config.num_hidden_layers:
-        raise BadRequest(
-            f"{files.name} has blocks 0:{config.num_hidden_layers}; {span} reaches beyond them", span=span
-        )
+        raise BadRequest(f"{files.name} has blocks 0:{config.num_hidden_layers}; {span} reaches beyond them", span=span)
     manifest = load_or_build_manifest(files.directory, progress)
     model = _skeleton(config)
     prefixes = tuple(f"{family.blocks}.{block}." for block in range(span.start, span.end))
@@ -196,9 +187,10 @@ def _head_dim(config: PretrainedConfig) -> int:
 
 
 def _kv_heads(config: PretrainedConfig) -> int:
-    """Key/value heads as they reach the cache."""
-    if config.model_type == "falcon" and not config.new_decoder_architecture:
-        return 1 if config.multi_query else int(config.num_attention_heads)
+    """Key/value heads as they reach the cache. Falcon's newer blocks repeat them before that."""
+    if config.model_type == "falcon":
+        one = config.multi_query and not config.new_decoder_architecture
+        return 1 if one else int(config.num_attention_heads)
     for name in ("num_key_value_heads", "num_kv_heads"):
         if (value := getattr(config, name, None)) is not None:
             return int(value)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig, PretrainedConfig
+
 from compute.errors import ModelError, UnsupportedModel, WeightsCorrupt
 from compute.models.checkpoint import Checkpoint, StoredTensor
 from compute.models.families import family_of
@@ -78,7 +80,8 @@ class Manifest:
         """Raises WeightsCorrupt, naming the tensor, unless its bytes are the ones that the manifest was made from."""
         if tensor_leaf(tensor) != self.leaf_of(tensor.name):
             raise WeightsCorrupt(
-                f"{tensor.name} in {tensor.file.name} differs from the manifest; fetch the model again", tensor=tensor.name
+                f"{tensor.name} in {tensor.file.name} differs from the manifest; fetch the model again",
+                tensor=tensor.name,
             )
 
 
@@ -92,10 +95,10 @@ def tensor_leaf(tensor: StoredTensor) -> bytes:
 
 def build_manifest(directory: Path, progress: Progress = silent) -> Manifest:
     """Hashes the whole checkpoint and writes the manifest beside it."""
-    config = _read_config(directory)
+    config = read_config(directory)
     checkpoint = Checkpoint(directory)
     names = checkpoint.names()
-    prefix = re.compile(re.escape(family_of(config["model_type"]).blocks) + r"\.(\d+)\.")
+    prefix = re.compile(re.escape(family_of(config.model_type).blocks) + r"\.(\d+)\.")
     outer: dict[str, bytes] = {}
     blocks: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
     for done, name in enumerate(names):
@@ -104,13 +107,13 @@ def build_manifest(directory: Path, progress: Progress = silent) -> Manifest:
         part = outer if match is None else blocks[int(match[1])]
         part[name] = tensor_leaf(checkpoint.tensor(name))
     progress("hashing weights", len(names), len(names))
-    missing = [str(i) for i in range(int(config["num_hidden_layers"])) if i not in blocks]
+    missing = [str(i) for i in range(config.num_hidden_layers) if i not in blocks]
     if missing:
         raise WeightsCorrupt(f"the checkpoint in {directory} has no tensors of block {', '.join(missing[:5])}")
     manifest = Manifest(
-        model_type=config["model_type"],
-        width=int(config["hidden_size"]),
-        config_hash=_config_hash(config),
+        model_type=config.model_type,
+        width=config.hidden_size,
+        config_hash=_config_hash(directory),
         tokenizer_hash=_tokenizer_hash(directory),
         outer=outer,
         blocks=tuple(blocks[i] for i in range(len(blocks))),
@@ -130,7 +133,7 @@ def load_manifest(directory: Path) -> Manifest:
         raise WeightsCorrupt(f"{path} cannot be read as a manifest; remove it to have it made again") from error
     if manifest.root != root:
         raise WeightsCorrupt(f"{path} contradicts itself: its root does not follow from its hashes; remove it")
-    if manifest.config_hash != _config_hash(_read_config(directory)):
+    if manifest.config_hash != _config_hash(directory):
         raise WeightsCorrupt(f"{directory / 'config.json'} is not the config that the manifest was made from")
     if manifest.tokenizer_hash != _tokenizer_hash(directory):
         raise WeightsCorrupt(f"the tokenizer in {directory} is not the one that the manifest was made from")
@@ -148,18 +151,20 @@ def _root_of(tensors: Mapping[str, bytes]) -> bytes:
     return merkle_root(tensors[name] for name in sorted(tensors))
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
+def read_config(directory: Path) -> PretrainedConfig:
+    """The text model's config, of a family in the table. Raises UnsupportedModel."""
     try:
-        config = json.loads((directory / "config.json").read_bytes())
-        if not isinstance(config["model_type"], str) or int(config["hidden_size"]) < 1:
-            raise ValueError
-        int(config["num_hidden_layers"])
+        config = AutoConfig.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnsupportedModel(f"{directory / 'config.json'} is missing or is not the config of a decoder model") from error
-    return dict(config)
+        raise UnsupportedModel(f"{directory / 'config.json'} is missing or cannot be used: {error}") from error
+    config = config.get_text_config(decoder=True)
+    family_of(config.model_type)
+    return config
 
 
-def _config_hash(config: Mapping[str, Any]) -> bytes:
+def _config_hash(directory: Path) -> bytes:
+    """Over the config as it is written, less the keys that do not change what the model computes."""
+    config = json.loads((directory / "config.json").read_bytes())
     kept = {key: value for key, value in config.items() if key not in _CONFIG_NOISE}
     return leaf_hash(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode())
 

@@ -18,13 +18,12 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
 from compute.errors import BadMessage, BadRequest, ComputeError
 from compute.identity import Signer
-from compute.runner.engine import EngineStats, StepResult
 from compute.server.admission import AdmissionLimits
 from compute.server.session import (
     Abandon,
@@ -60,6 +59,9 @@ from compute.wire.messages import (
 )
 from compute.wire.receipts import ReceiptIssuer, SessionIdentity
 
+if TYPE_CHECKING:
+    from compute.runner.engine import EngineStats, StepResult
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -82,7 +84,7 @@ class ServiceOptions:
         open_bytes_max: of a stream's first message, which carries no tensor.
         write_stall_s: a client that takes nothing out of the stream for so long is cut.
         write_buffer_bytes_max: the most that may wait for a client; one answer always fits.
-        linger_s: how long a refused client may take to read why, its session being freed already.
+        linger_s: how long a refused client may take to read why and to end the stream, its session being free already.
         offload_bytes: tensors above this are encoded, decoded and hashed off the event loop: about 1 ms of work.
     """
 
@@ -369,15 +371,13 @@ class SessionStream:
 
 
 async def end_politely(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, linger_s: float) -> None:
-    """Ends our side, and reads on until the peer ends its own, at most for `linger_s`.
+    """Returns when the peer has ended the stream after our last message, at the latest after `linger_s`.
 
-    Closing at once would reset the stream under the last message, and the peer would never learn why.
+    Ending it first would break the peer's pending writes, and with them the delivery of the reason.
     """
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(linger_s):
-            if writer.can_write_eof():
-                await writer.drain()
-                writer.write_eof()
+            await writer.drain()
             while await reader.read(1 << 16):
                 pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -10,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 
-from compute.errors import ComputeError
+from compute.errors import BadMessage, ComputeError
 from compute.identity import Signer
 from compute.server.admission import Admission
 from compute.server.handler import ServiceOptions, SessionEngine, SessionStream, SharedState, end_politely
 from compute.server.terms import ServedTerms
 from compute.types import PeerId
-from compute.wire.frames import frame
+from compute.wire.frames import frame, read_frame
 from compute.wire.messages import build_server_message, refusal_of
 
 logger = logging.getLogger(__name__)
@@ -74,15 +75,24 @@ class SessionService:
         try:
             self._admission.admit(peer, self._clock())
         except ComputeError as error:
-            logger.info("refused a session of %s: %s", peer, error)
-            writer.write(frame(build_server_message(refusal_of(error))))
-            await end_politely(reader, writer, self._options.linger_s)
-            writer.close()
+            await self._turn_away(error, peer, reader, writer)
             return
         stream = SessionStream(self._shared, peer, reader, writer)
         self._streams.add(stream)
         self._empty.clear()
         await stream.run()
+
+    async def _turn_away(
+        self, error: ComputeError, peer: PeerId, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answers the peer's first message, whatever it is, with `error`."""
+        logger.info("refused a session of %s: %s", peer, error)
+        with contextlib.suppress(TimeoutError, BadMessage):
+            async with asyncio.timeout(self._options.linger_s):
+                await read_frame(reader, self._options.open_bytes_max)
+        writer.write(frame(build_server_message(refusal_of(error))))
+        await end_politely(reader, writer, self._options.linger_s)
+        writer.close()
 
     def _forget(self, stream: SessionStream) -> None:
         self._streams.remove(stream)

@@ -5,8 +5,12 @@ per value, `value = scale * code`. The scale is `absmax / 127` rounded *up* to f
 normal number, hence
 
 - codes stay within [-127, 127], and the error of a value is at most half a scale;
-- the largest code of a block is 127 (fp16's spacing is below 0.1 %), from which the very same scale follows again:
-  encoding a decoded tensor gives the same bytes, so a replay from a client's history hashes like the original.
+- the largest code of a block is 127 (fp16's spacing is below 0.1 %), from which the very same scale follows again;
+- `scale * code` has 18 significant bits and is exact in fp32: encoding a decoded tensor gives the same bytes, so that a
+  replay from a client's history hashes like the original.
+
+The decoder refuses every block that the encoder would not have written. Bytes and tensors thus correspond one to one,
+whoever wrote them: a provider cannot send an answer whose replay has another hash.
 
 All scales come first, then all codes, both row by row, little-endian. Design 4.2.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,21 +59,22 @@ def encoded_size(codec: Codec, dtype: WireDType, tokens: int, width: int) -> int
 def encode(hidden: torch.Tensor, codec: Codec, dtype: WireDType) -> EncodedTensor:
     """`hidden` `[tokens, width]`, any float dtype and device, as `codec` writes it.
 
-    RAW converts to `dtype` and preserves NaN and infinities. BLOCK8 raises BadRequest on them, and on magnitudes beyond
-    its range (8.3 million); `dtype` then only says what the receiver should decode to.
+    RAW converts to `dtype` and preserves NaN and infinities; it raises BadRequest where the conversion would make an
+    infinity of a finite value. BLOCK8 raises BadRequest on NaN, infinities and magnitudes beyond its range (8.3
+    million); its `dtype` is what the session agreed on and changes no byte of `data`.
     """
     tokens, width = hidden.shape
     if codec is Codec.RAW:
-        flat = hidden.detach().to(device="cpu", dtype=TORCH_DTYPES[dtype]).contiguous()
-        return EncodedTensor(dtype, codec, tokens, width, flat.view(torch.uint8).numpy().tobytes())
+        return EncodedTensor(dtype, codec, tokens, width, _encode_raw(hidden.detach(), TORCH_DTYPES[dtype]))
     values = hidden.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy()
     return EncodedTensor(dtype, codec, tokens, width, _encode_block8(values))
 
 
 def decode(encoded: EncodedTensor) -> torch.Tensor:
-    """The tensor `[tokens, width]` in its wire dtype, in memory of its own.
+    """The tensor `[tokens, width]` on the CPU, in memory of its own: RAW in its wire dtype, BLOCK8 in fp32.
 
-    Raises BadMessage on wrong sizes and on scales that the encoder never writes.
+    Needs memory in proportion to `data`, whatever the header says. Raises BadMessage on wrong sizes and on BLOCK8 bytes
+    that no encoder writes.
     """
     expected = encoded_size(encoded.codec, encoded.dtype, encoded.tokens, encoded.width)
     if len(encoded.data) != expected:
@@ -76,12 +82,13 @@ def decode(encoded: EncodedTensor) -> torch.Tensor:
             f"a tensor of {encoded.tokens} x {encoded.width} as {encoded.codec.name} has {expected} bytes, "
             f"this one has {len(encoded.data)}"
         )
-    torch_dtype = TORCH_DTYPES[encoded.dtype]
-    if encoded.tokens == 0:
-        return torch.empty(0, encoded.width, dtype=torch_dtype)
-    if encoded.codec is Codec.RAW:
+    raw = encoded.codec is Codec.RAW
+    torch_dtype = TORCH_DTYPES[encoded.dtype] if raw else torch.float32
+    if expected == 0:
+        return torch.empty(encoded.tokens, encoded.width, dtype=torch_dtype)
+    if raw:
         return torch.frombuffer(bytearray(encoded.data), dtype=torch_dtype).view(encoded.tokens, encoded.width)
-    return torch.from_numpy(_decode_block8(encoded)).to(torch_dtype)
+    return torch.from_numpy(_decode_block8(encoded))
 
 
 def tensor_hash(encoded: EncodedTensor) -> bytes:
@@ -96,36 +103,71 @@ def _blocks(width: int) -> int:
     return -(-width // BLOCK)
 
 
-def _padded(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """`[tokens, blocks, 64]`, the last block of each row filled with zeros."""
+def _encode_raw(hidden: torch.Tensor, dtype: torch.dtype) -> bytes:
+    elements = hidden.to(device="cpu", dtype=dtype).contiguous()
+    narrower = dtype is not torch.float32 and hidden.dtype is not dtype
+    if narrower and torch.isinf(elements).any() and not torch.isinf(hidden).any():
+        raise BadRequest(f"activations beyond the range of {dtype} cannot travel as such; open the session with fp32")
+    return elements.view(torch.uint8).numpy().tobytes()
+
+
+def _block_views(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """`values` `[tokens, width]` cut into `[tokens, blocks, 64]` and, if some are left, `[tokens, 1, rest]`; no copies."""
     tokens, width = values.shape
-    missing = _blocks(width) * BLOCK - width
-    if missing:
-        values = np.pad(values, ((0, 0), (0, missing)))
-    return values.reshape(tokens, -1, BLOCK)
+    whole = width - width % BLOCK
+    views = [values[:, :whole].reshape(tokens, -1, BLOCK)] if whole else []
+    if whole < width:
+        views.append(values[:, whole:].reshape(tokens, 1, width - whole))
+    return views
+
+
+def _scale_views(scales: npt.NDArray[np.float32], width: int) -> list[npt.NDArray[np.float32]]:
+    """`scales` `[tokens, blocks]`, parted like `_block_views` and ready to be broadcast over each block's values."""
+    n_whole = width // BLOCK
+    views = [scales[:, :n_whole, None]] if n_whole else []
+    if n_whole < scales.shape[1]:
+        views.append(scales[:, n_whole:, None])
+    return views
+
+
+def _absmax(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The largest magnitude of every block, `[tokens, blocks]`; NaN where a block has one."""
+    parts = [
+        np.maximum(view.max(axis=2).astype(np.float64), -view.min(axis=2).astype(np.float64))
+        for view in _block_views(values)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _encode_block8(values: npt.NDArray[np.float32]) -> bytes:
-    tokens, width = values.shape
-    blocks = _padded(values)
-    absmax = np.abs(blocks).max(axis=2).astype(np.float64)
-    if tokens and not absmax.max() <= _ABSMAX_MAX:  # also true for NaN
+    if values.size == 0:
+        return b""
+    absmax = _absmax(values)
+    if not absmax.max() <= _ABSMAX_MAX:  # also true for NaN
         raise BadRequest("activations with NaN, infinite or huge values cannot travel as BLOCK8; use the raw codec")
     wanted = np.maximum(absmax / 127.0, _SCALE_MIN)
     scales = wanted.astype(np.float16)
-    too_small = scales.astype(np.float64) < wanted
+    too_small = scales < wanted
     scales[too_small] = np.nextafter(scales[too_small], np.float16(np.inf))
-    codes = np.rint(blocks / scales.astype(np.float32)[:, :, None]).astype(np.int8)
-    packed: bytes = scales.astype("<f2").tobytes() + codes.reshape(tokens, -1)[:, :width].tobytes()
-    return packed
+    codes = np.empty(values.shape, np.int8)
+    parts = zip(_block_views(values), _scale_views(scales.astype(np.float32), values.shape[1]), strict=True)
+    for (block, scale), target in zip(parts, _block_views(codes), strict=True):
+        quotient = block / scale
+        target[...] = np.rint(quotient, out=quotient)
+    return scales.astype("<f2", copy=False).tobytes() + codes.tobytes()
 
 
 def _decode_block8(encoded: EncodedTensor) -> npt.NDArray[np.float32]:
-    n_blocks = _blocks(encoded.width)
-    n_scales = encoded.tokens * n_blocks
-    scales = np.frombuffer(encoded.data, "<f2", n_scales).astype(np.float32).reshape(encoded.tokens, n_blocks, 1)
-    codes = np.frombuffer(encoded.data, np.int8, offset=2 * n_scales).reshape(encoded.tokens, encoded.width)
-    if not (scales.min() >= _SCALE_MIN and scales.max() < np.inf):
+    tokens, width = encoded.tokens, encoded.width
+    n_scales = tokens * _blocks(width)
+    scales = np.frombuffer(encoded.data, "<f2", n_scales).astype(np.float32).reshape(tokens, -1)
+    codes = np.frombuffer(encoded.data, np.int8, offset=2 * n_scales).reshape(tokens, width)
+    if not (scales.min() >= _SCALE_MIN and scales.max() < np.inf):  # also true for NaN
         raise BadMessage("a BLOCK8 tensor with a scale that is no positive, normal number")
-    values = _padded(codes.astype(np.float32)) * scales
-    return np.ascontiguousarray(values.reshape(encoded.tokens, -1)[:, : encoded.width])
+    largest = _absmax(codes)
+    if not ((largest == 127) | ((scales == _SCALE_MIN) & (largest < 127))).all():
+        raise BadMessage("a BLOCK8 tensor with a block whose largest code is not 127: no encoder wrote that")
+    values = codes.astype(np.float32)
+    for block, scale in zip(_block_views(values), _scale_views(scales, width), strict=True):
+        np.multiply(block, scale, out=block)
+    return values

@@ -7,9 +7,7 @@ known numbers); whether it is *allowed now* is for the session machines to say.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import Any
 
 from compute.errors import (
     BadMessage,
@@ -40,16 +38,25 @@ from compute.types import (
 )
 from compute.wire import peerz_pb2 as pb
 from compute.wire.codecs import EncodedTensor
+from compute.wire.fields import (
+    between,
+    decoded,
+    exactly,
+    known,
+    parse_codec,
+    parse_dtype,
+    parse_span,
+    parse_text,
+    span_message,
+)
 from compute.wire.limits import TEXT_CHARS_MAX
 from compute.wire.receipts import StepReceipt
 
 PROTOCOL_VERSION = 1
 
-_LANES_MAX = 1 << 16
+_LANES_MAX = 4096
 _WIDTH_MAX = 1 << 20
 _RETRY_AFTER_MS_MAX = 3_600_000
-
-M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,7 @@ ServerMessage = SessionOpened | StepAck | StepOutput | Heartbeat | Refusal
 
 def parse_client_message(data: bytes) -> ClientMessage:
     """What a client said. Raises BadMessage."""
-    message = _decoded(pb.ClientMessage(), data)
+    message = decoded(pb.ClientMessage(), data)
     match message.WhichOneof("body"):
         case "open":
             return _session_open(message.open)
@@ -162,7 +169,7 @@ def parse_client_message(data: bytes) -> ClientMessage:
 
 def parse_server_message(data: bytes) -> ServerMessage:
     """What a provider said. Raises BadMessage."""
-    message = _decoded(pb.ServerMessage(), data)
+    message = decoded(pb.ServerMessage(), data)
     match message.WhichOneof("body"):
         case "opened":
             return _session_opened(message.opened)
@@ -179,26 +186,18 @@ def parse_server_message(data: bytes) -> ServerMessage:
             raise BadMessage("a message without a body that this version knows; is the peer's software newer?")
 
 
-def _decoded(message: M, data: bytes) -> M:
-    try:
-        message.ParseFromString(data)
-    except (DecodeError, ValueError) as error:
-        raise BadMessage("bytes that are no message of this protocol") from error
-    return message
-
-
 def _session_open(message: pb.SessionOpen) -> SessionOpen:
     return SessionOpen(
-        session_id=SessionId(_exactly(message.session_id, SESSION_ID_BYTES, "session_id")),
-        client_key=_exactly(message.client_key, PUBLIC_KEY_BYTES, "client_key"),
-        provider_key=_exactly(message.provider_key, PUBLIC_KEY_BYTES, "provider_key"),
-        network_id=_exactly(message.network_id, NETWORK_ID_BYTES, "network_id"),
-        model_root=_exactly(message.model_root, HASH_BYTES, "model_root"),
+        session_id=SessionId(exactly(message.session_id, SESSION_ID_BYTES, "session_id")),
+        client_key=exactly(message.client_key, PUBLIC_KEY_BYTES, "client_key"),
+        provider_key=exactly(message.provider_key, PUBLIC_KEY_BYTES, "provider_key"),
+        network_id=exactly(message.network_id, NETWORK_ID_BYTES, "network_id"),
+        model_root=exactly(message.model_root, HASH_BYTES, "model_root"),
         span=parse_span(message.span),
         codec=parse_codec(message.codec),
         dtype=parse_dtype(message.dtype),
-        lanes=_between(message.lanes, 1, _LANES_MAX, "lanes"),
-        max_tokens=_between(message.max_tokens, 1, 1 << 31, "max_tokens"),
+        lanes=between(message.lanes, 1, _LANES_MAX, "lanes"),
+        max_tokens=between(message.max_tokens, 1, 1 << 31, "max_tokens"),
         quant_spec=parse_text(message.quant_spec, "quant_spec"),
         numeric_profile=parse_text(message.numeric_profile, "numeric_profile"),
         version=message.version,
@@ -208,20 +207,20 @@ def _session_open(message: pb.SessionOpen) -> SessionOpen:
 def _step(message: pb.Step) -> StepMessage:
     if len(message.rows) > _LANES_MAX or len(message.fork) > _LANES_MAX:
         raise BadMessage("a step with more lanes than any session can have")
-    rows = tuple(Row(_between(r.lane, 0, _LANES_MAX - 1, "lane"), r.position, r.n_tokens) for r in message.rows)
-    fork = tuple(_between(lane, 0, _LANES_MAX - 1, "fork") for lane in message.fork)
+    rows = tuple(Row(between(r.lane, 0, _LANES_MAX - 1, "lane"), r.position, r.n_tokens) for r in message.rows)
+    fork = tuple(between(lane, 0, _LANES_MAX - 1, "fork") for lane in message.fork)
     return StepMessage(StepHeader(message.seq, rows, fork), _tensor(message.hidden))
 
 
 def _session_opened(message: pb.SessionOpened) -> SessionOpened:
     return SessionOpened(
-        session_id=SessionId(_exactly(message.session_id, SESSION_ID_BYTES, "session_id")),
+        session_id=SessionId(exactly(message.session_id, SESSION_ID_BYTES, "session_id")),
         quant_spec=parse_text(message.quant_spec, "quant_spec"),
         numeric_profile=parse_text(message.numeric_profile, "numeric_profile"),
         kernel_class=parse_text(message.kernel_class, "kernel_class"),
-        heartbeat_ms=_between(message.heartbeat_ms, 10, 60_000, "heartbeat_ms"),
-        step_tokens_max=_between(message.step_tokens_max, 1, 1 << 31, "step_tokens_max"),
-        message_bytes_max=_between(message.message_bytes_max, 1024, (1 << 32) - 1, "message_bytes_max"),
+        heartbeat_ms=between(message.heartbeat_ms, 10, 60_000, "heartbeat_ms"),
+        step_tokens_max=between(message.step_tokens_max, 1, 1 << 31, "step_tokens_max"),
+        message_bytes_max=between(message.message_bytes_max, 1024, (1 << 32) - 1, "message_bytes_max"),
         version=message.version,
     )
 
@@ -235,11 +234,11 @@ def _step_output(message: pb.StepOutput) -> StepOutput:
             seq=receipt.seq,
             position=receipt.position,
             n_tokens=receipt.n_tokens,
-            kind=_known(StepKind, receipt.kind, "kind"),
-            in_hash=_exactly(receipt.in_hash, HASH_BYTES, "in_hash"),
-            out_hash=_exactly(receipt.out_hash, HASH_BYTES, "out_hash"),
-            in_chain=_exactly(receipt.in_chain, HASH_BYTES, "in_chain"),
-            signature=_exactly(receipt.signature, SIGNATURE_BYTES, "signature"),
+            kind=known(StepKind, receipt.kind, "kind"),
+            in_hash=exactly(receipt.in_hash, HASH_BYTES, "in_hash"),
+            out_hash=exactly(receipt.out_hash, HASH_BYTES, "out_hash"),
+            in_chain=exactly(receipt.in_chain, HASH_BYTES, "in_chain"),
+            signature=exactly(receipt.signature, SIGNATURE_BYTES, "signature"),
         ),
         compute_us=message.compute_us,
         queue_us=message.queue_us,
@@ -248,61 +247,17 @@ def _step_output(message: pb.StepOutput) -> StepOutput:
 
 def _refusal(message: pb.Refusal) -> Refusal:
     return Refusal(
-        code=_known(ErrorCode, message.code, "code"),
+        code=known(ErrorCode, message.code, "code"),
         message=parse_text(message.message, "message"),
-        retry_after_ms=_between(message.retry_after_ms, 0, _RETRY_AFTER_MS_MAX, "retry_after_ms"),
+        retry_after_ms=between(message.retry_after_ms, 0, _RETRY_AFTER_MS_MAX, "retry_after_ms"),
         field=parse_text(message.field, "field"),
         span=parse_span(message.span) if message.HasField("span") else None,
     )
 
 
 def _tensor(message: pb.Tensor) -> EncodedTensor:
-    width = _between(message.width, 1, _WIDTH_MAX, "width")
+    width = between(message.width, 1, _WIDTH_MAX, "width")
     return EncodedTensor(parse_dtype(message.dtype), parse_codec(message.codec), message.tokens, width, message.data)
-
-
-def parse_span(message: pb.SpanMsg) -> Span:
-    try:
-        return Span(message.start, message.end)
-    except ValueError as error:
-        raise BadMessage(str(error)) from None
-
-
-def parse_codec(number: int) -> Codec:
-    return _known(Codec, number, "codec")
-
-
-def parse_dtype(number: int) -> WireDType:
-    return _known(WireDType, number, "dtype")
-
-
-def parse_text(text: str, field: str) -> str:
-    """`text` if it is short and printable: it may end up on somebody's terminal."""
-    if len(text) > TEXT_CHARS_MAX or not text.isprintable():
-        raise BadMessage(f"{field} is longer than {TEXT_CHARS_MAX} characters or not printable")
-    return text
-
-
-E = TypeVar("E", Codec, WireDType, StepKind, ErrorCode)
-
-
-def _known(kind: type[E], number: int, field: str) -> E:
-    try:
-        return kind(number)
-    except ValueError:
-        raise BadMessage(f"{field} is {number}, which this version does not know") from None
-
-
-def _exactly(value: bytes, length: int, field: str) -> bytes:
-    if len(value) != length:
-        raise BadMessage(f"{field} has {len(value)} bytes instead of {length}")
-    return value
-
-
-def _between(value: int, least: int, most: int, field: str) -> int:
-    if not least <= value <= most:
-        raise BadMessage(f"{field} is {value}; it must be {least} to {most}")
-    return value
 
 
 # ---------------------------------------------------------------- domain to bytes
@@ -420,26 +375,24 @@ def _number(member: Codec | WireDType | ErrorCode) -> Any:
     return member.value
 
 
-def span_message(span: Span) -> pb.SpanMsg:
-    return pb.SpanMsg(start=span.start, end=span.end)
-
-
 # ---------------------------------------------------------------- errors across the wire
 
 
 def refusal_of(error: ComputeError) -> Refusal:
-    """What a peer is told of `error`. Errors of our own inside say INTERNAL and nothing of what happened."""
-    code = error.code
-    text = str(error) if code is not ErrorCode.INTERNAL else "the provider failed; try another one"
+    """What a peer is told of `error`: why it was refused, but of what went wrong in here only that it did (INTERNAL)."""
+    if not isinstance(error, _TOLD) or error.code is ErrorCode.INTERNAL:
+        return Refusal(ErrorCode.INTERNAL, "the provider failed; try another one")
     retry_after_s = error.retry_after_s if isinstance(error, Refused) else 0.0
     return Refusal(
-        code=code,
-        message="".join(c if c.isprintable() else " " for c in text)[:TEXT_CHARS_MAX],
-        retry_after_ms=min(_RETRY_AFTER_MS_MAX, max(0, round(retry_after_s * 1000))),
+        code=error.code,
+        message="".join(c if c.isprintable() else " " for c in str(error))[:TEXT_CHARS_MAX],
+        retry_after_ms=round(1000 * min(_RETRY_AFTER_MS_MAX / 1000, max(0.0, retry_after_s))),
         field=error.field if isinstance(error, SessionMismatch) else "",
         span=error.span if isinstance(error, Moved) else None,
     )
 
+
+_TOLD = (BadRequest, BadMessage, Unauthorised, Refused)
 
 _REFUSED: dict[ErrorCode, type[Refused]] = {
     ErrorCode.CACHE_FULL: CacheFull,

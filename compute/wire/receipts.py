@@ -22,6 +22,8 @@ from compute.identity import Signer, signed_payload, verify
 from compute.types import HASH_BYTES, PeerId, SessionId, Span, StepHeader, StepKind
 
 DOMAIN = b"peerz/step-receipt"
+RECEIPTS_KEPT = 256
+"""How many steps back a second, different receipt is still recognised as equivocation, and not only as wrong."""
 
 _FIELDS = struct.Struct("<QIIB")
 _COUNT = struct.Struct("<H")
@@ -106,7 +108,7 @@ class ReceiptChecker:
         self._session = session
         self._peer = peer
         self._chain = chain_start(session)
-        self._last: StepReceipt | None = None
+        self._seen: dict[int, StepReceipt] = {}
 
     def check(self, receipt: StepReceipt, header: StepHeader, in_hash: bytes, out_hash: bytes) -> None:
         """Accepts the receipt of `header`; the chain moves on.
@@ -123,15 +125,16 @@ class ReceiptChecker:
             if getattr(receipt, field) != getattr(expected, field):
                 raise self._bad(f"its {field} is not that of the step", receipt)
         self._chain = chain
-        self._last = receipt
+        self._seen[receipt.seq] = receipt
+        self._seen.pop(receipt.seq - RECEIPTS_KEPT, None)
 
     def _check_equivocation(self, receipt: StepReceipt) -> None:
-        last = self._last
-        if last is None or receipt.seq != last.seq:
+        earlier = self._seen.get(receipt.seq)
+        if earlier is None:
             return
         session_id = self._session.session_id
-        if receipt.body(session_id) != last.body(session_id):
-            evidence = b"".join(r.payload(self._session) + r.signature for r in (last, receipt))
+        if receipt.body(session_id) != earlier.body(session_id):
+            evidence = b"".join(r.payload(self._session) + r.signature for r in (earlier, receipt))
             raise Equivocation(
                 f"two different signed receipts for step {receipt.seq}; the provider is left and both are kept",
                 evidence=evidence,

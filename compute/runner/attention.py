@@ -1,0 +1,149 @@
+"""Attention over every lane's own keys and values, as a function registered with transformers' attention interface.
+
+Tokens of all lanes travel side by side through the stock blocks as one sequence `(1, tokens, width)`; norms, projections and MLPs
+do not care. Only attention must keep lanes apart: it writes the new keys and values into each lane's buffer and attends lane by lane
+over views of it. A loop, because lanes have different lengths, and nothing that pads or gathers is faster on a CPU.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from compute.errors import UnsupportedModel
+from compute.runner.cache import LaneCache
+
+ATTENTION_NAME = "peerz_lanes"
+
+_current = threading.local()
+
+
+class PackedStep:
+    """One batch: `n_tokens[i]` new tokens of `lanes[i]`, for blocks numbered from `first_block`. Lanes have grown already."""
+
+    def __init__(
+        self, lanes: Sequence[LaneCache], n_tokens: Sequence[int], first_block: int, device: torch.device
+    ) -> None:
+        self.n_tokens = list(n_tokens)
+        self.first_block = first_block
+        positions = [torch.arange(lane.length, lane.length + n) for lane, n in zip(lanes, n_tokens, strict=True)]
+        self.positions = torch.cat(positions)[None].to(device)
+        self.past = [lane.length for lane in lanes]
+        self._slots = [lane.slots(n) for lane, n in zip(lanes, n_tokens, strict=True)]
+        self._tails = [lane.views(n) for lane, n in zip(lanes, n_tokens, strict=True)]
+        self._shared = [lane.shared_views() for lane in lanes]
+        self._masks: dict[tuple[int, int, int, int | None], torch.Tensor] = {}
+
+    def write(self, block: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Stores `[1, kv_heads, tokens, head_dim]` of block `block` (numbered in the model) in the lanes."""
+        at = 2 * (block - self.first_block)
+        torch._foreach_copy_(
+            [slots[at + part] for part in (0, 1) for slots in self._slots],
+            [piece[0] for tensor in (key, value) for piece in tensor.split(self.n_tokens, 2)],
+        )
+
+    def keys_and_values(self, block: int, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """All tokens of a row's lane, the new ones included: two of `[kv_heads, tokens, head_dim]`."""
+        at = 2 * (block - self.first_block)
+        tail = self._tails[row]
+        shared = self._shared[row]
+        if not shared:
+            return tail[at], tail[at + 1]
+        keys = torch.cat([*(segment[at] for segment in shared), tail[at]], 1)
+        values = torch.cat([*(segment[at + 1] for segment in shared), tail[at + 1]], 1)
+        return keys, values
+
+    def causal_mask(self, n_tokens: int, past: int, groups: int, window: int | None) -> torch.Tensor:
+        """`[groups * n_tokens, past + n_tokens]`, true where a query may look; one for all blocks of the step."""
+        key = (n_tokens, past, groups, window)
+        if key not in self._masks:
+            mask = torch.ones(n_tokens, past + n_tokens, dtype=torch.bool, device=self.positions.device).tril(past)
+            if window is not None:
+                mask = mask.triu(past - window + 1)
+            self._masks[key] = mask.repeat(groups, 1)
+        return self._masks[key]
+
+
+@contextmanager
+def current_step(step: PackedStep) -> Iterator[None]:
+    """Makes `step` the one that attention works for on this thread: some families hand no extra arguments on."""
+    _current.step = step
+    try:
+        yield
+    finally:
+        _current.step = None
+
+
+def lanes_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **rest: Any,
+) -> tuple[torch.Tensor, None]:
+    """Called by a block's attention with `[1, heads, tokens, head_dim]`; returns `[1, tokens, heads, head_dim]`."""
+    if s_aux is not None:
+        raise UnsupportedModel("attention with sinks is not supported")
+    step: PackedStep = _current.step
+    block: int = module.layer_idx
+    step.write(block, key, value)
+    outputs = []
+    for row, q in enumerate(query[0].split(step.n_tokens, 1)):
+        k, v = step.keys_and_values(block, row)
+        outputs.append(_attend(step, row, q, k, v, scaling, sliding_window, softcap))
+    joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
+    return joined.transpose(0, 1)[None].contiguous(), None
+
+
+def _attend(
+    step: PackedStep,
+    row: int,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """One row: `q` `[heads, n, head_dim]` over `k`, `v` `[kv_heads, length, head_dim]`. Returns the shape of `q`.
+
+    Query heads that share a key head are folded into the query's tokens, so that keys are never repeated.
+    """
+    heads, n, head_dim = q.shape
+    kv_heads = k.shape[0]
+    groups = heads // kv_heads
+    past = step.past[row]
+    if window is not None and n == 1 and past + 1 > window:
+        k, v = k[:, -window:], v[:, -window:]
+    mask = None if n == 1 else step.causal_mask(n, past, groups, window)
+    folded = q.reshape(kv_heads, groups * n, head_dim)[None]
+    if softcap is not None:
+        out = _softcapped(folded, k[None], v[None], mask, scaling or head_dim**-0.5, softcap)
+    else:
+        out = scaled_dot_product_attention(folded, k[None], v[None], attn_mask=mask, scale=scaling)
+    return out.reshape(heads, n, -1)
+
+
+def _softcapped(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scaling: float, softcap: float
+) -> torch.Tensor:
+    """Attention with logits squashed into (-softcap, softcap) before the mask (Gemma 2)."""
+    scores = torch.tanh((q @ k.transpose(2, 3)) * (scaling / softcap)) * softcap
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return torch.softmax(scores, -1, dtype=torch.float32).to(q.dtype) @ v
+
+
+AttentionInterface.register(ATTENTION_NAME, lanes_attention)

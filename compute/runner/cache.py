@@ -1,0 +1,225 @@
+"""Keys and values of every lane: growing buffers, shared prefixes, one hard budget in bytes.
+
+A lane's tokens live in read-only *segments*, which forks share by reference, followed by an own *tail* that grows as
+tokens come:
+
+    lane 0   [ segment A: 0..600 ][ tail: 600..612 ]
+    lane 1   [ segment A: 0..600 ][ tail: 600..609 ]        A is held, and counted, once
+
+Nothing is reserved for a maximum length. Roll-back is a shorter length; a step that is not committed leaves no trace. Every
+buffer is paid for in a CachePool *before* it is allocated, so the budget holds also while a growing tail is copied.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import torch
+
+_ROUND = 64
+_GROWTH = 1.25
+_SHARE_MIN = 64
+"""A tail shorter than this is copied at a fork: sharing it would cost more in every later step than it saves."""
+_SEGMENTS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """What one token takes: `[2 * blocks, kv_heads, 1, head_dim]` elements, keys and values of a block side by side."""
+
+    blocks: int
+    kv_heads: int
+    head_dim: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def bytes_per_token(self) -> int:
+        return 2 * self.blocks * self.kv_heads * self.head_dim * self.dtype.itemsize
+
+    def allocate(self, tokens: int) -> torch.Tensor:
+        size = (2 * self.blocks, self.kv_heads, tokens, self.head_dim)
+        return torch.empty(size, dtype=self.dtype, device=self.device)
+
+
+class CachePool:
+    """The budget. Thread-safe: buffers are paid by the loop's thread and freed by either."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self._used = 0
+        self._lock = threading.Lock()
+
+    @property
+    def bytes_used(self) -> int:
+        return self._used
+
+    def take(self, n_bytes: int) -> bool:
+        """Whether `n_bytes` were free; they are taken then."""
+        with self._lock:
+            if self._used + n_bytes > self.bytes_max:
+                return False
+            self._used += n_bytes
+            return True
+
+    def give_back(self, n_bytes: int) -> None:
+        with self._lock:
+            self._used -= n_bytes
+            if self._used < 0:
+                raise AssertionError("more cache was given back than taken")
+
+
+class Segment:
+    """A read-only buffer that lanes share. It is paid back when the last of them lets go."""
+
+    def __init__(self, buffer: torch.Tensor, tokens: int, paid: int, pool: CachePool) -> None:
+        self.buffer = buffer
+        self.tokens = tokens
+        self.paid = paid
+        self._pool = pool
+        self._holders = 0
+
+    def hold(self) -> Segment:
+        self._holders += 1
+        return self
+
+    def let_go(self) -> None:
+        self._holders -= 1
+        if self._holders == 0:
+            self._pool.give_back(self.paid)
+
+
+class LaneCache:
+    """Keys and values of one sequence. `length` tokens are committed."""
+
+    def __init__(self, shape: CacheShape, pool: CachePool) -> None:
+        self._shape = shape
+        self._pool = pool
+        self._segments: list[tuple[Segment, int]] = []
+        self._shared = 0
+        self._tail: torch.Tensor | None = None
+        self._capacity = 0
+        self._wanted = 0
+        self._own = 0
+
+    @property
+    def length(self) -> int:
+        return self._shared + self._own
+
+    @property
+    def bytes_own(self) -> int:
+        """Bytes paid for the tail; segments are paid by themselves."""
+        return max(self._capacity, self._wanted) * self._shape.bytes_per_token
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return tuple(segment for segment, _ in self._segments)
+
+    # ------------------------------------------------------------ growing
+
+    def growth_bytes(self, position: int, n_tokens: int) -> int:
+        """What `reserve(position, n_tokens)` will take from the pool."""
+        wanted = self._capacity_for(position, n_tokens)
+        return wanted * self._shape.bytes_per_token if wanted > self._capacity else 0
+
+    def reserve(self, position: int, n_tokens: int) -> bool:
+        """Pays for room up to `position + n_tokens`; False, with nothing changed, when the pool has not enough."""
+        wanted = self._capacity_for(position, n_tokens)
+        if wanted <= max(self._capacity, self._wanted):
+            return True
+        if not self._pool.take(wanted * self._shape.bytes_per_token):
+            return False
+        if self._wanted > self._capacity:  # paid for, never allocated
+            self._pool.give_back(self._wanted * self._shape.bytes_per_token)
+        self._wanted = wanted
+        return True
+
+    def grow(self) -> None:
+        """Allocates what `reserve` paid for, on the caller's thread, and frees the smaller buffer."""
+        if self._wanted <= self._capacity:
+            return
+        larger = self._shape.allocate(self._wanted)
+        if self._tail is not None and self._own:
+            larger[:, :, : self._own].copy_(self._tail[:, :, : self._own])
+        self._pool.give_back(self._capacity * self._shape.bytes_per_token)
+        self._tail, self._capacity, self._wanted = larger, self._wanted, 0
+
+    def _capacity_for(self, position: int, n_tokens: int) -> int:
+        own = max(0, position - self._shared) + n_tokens
+        if own <= self._capacity or n_tokens == 0:
+            return self._capacity
+        return -(-int(own * _GROWTH) // _ROUND) * _ROUND
+
+    # ------------------------------------------------------------ one step
+
+    def slots(self, n_tokens: int) -> tuple[torch.Tensor, ...]:
+        """Where the next `n_tokens` are written: a view `[kv_heads, n_tokens, head_dim]` for each block's K, V in turn."""
+        assert self._tail is not None, "grow() comes before a step"
+        return self._tail[:, :, self._own : self._own + n_tokens].unbind(0)
+
+    def views(self, n_tokens: int) -> tuple[torch.Tensor, ...]:
+        """The tail up to and with the next `n_tokens`: `[kv_heads, tokens, head_dim]` for each block's K, V in turn."""
+        assert self._tail is not None, "grow() comes before a step"
+        return self._tail[:, :, : self._own + n_tokens].unbind(0)
+
+    def shared_views(self) -> list[tuple[torch.Tensor, ...]]:
+        """For each segment what `views` gives for the tail."""
+        return [segment.buffer[:, :, :used].unbind(0) for segment, used in self._segments]
+
+    def commit(self, n_tokens: int) -> None:
+        self._own += n_tokens
+
+    # ------------------------------------------------------------ roll-back, forks, end
+
+    def truncate(self, length: int) -> None:
+        """Forgets the tokens from `length` on."""
+        if length >= self._shared:
+            self._own = length - self._shared
+            return
+        self._own = 0
+        kept: list[tuple[Segment, int]] = []
+        start = 0
+        for segment, used in self._segments:
+            if (rest := min(used, length - start)) > 0:
+                kept.append((segment, rest))
+            else:
+                segment.let_go()
+            start += used
+        self._segments, self._shared = kept, length
+
+    def share(self) -> None:
+        """Turns a long tail into a segment, so that forks can hold it by reference."""
+        if self._own < _SHARE_MIN or self._tail is None or len(self._segments) >= _SEGMENTS_MAX:
+            return
+        paid = self._capacity * self._shape.bytes_per_token
+        self._segments.append((Segment(self._tail, self._own, paid, self._pool).hold(), self._own))
+        self._shared += self._own
+        self._tail, self._capacity, self._own = None, 0, 0
+
+    def fork(self) -> LaneCache | None:
+        """A lane with the same tokens: segments by reference, the tail copied. None when the pool has not enough."""
+        twin = LaneCache(self._shape, self._pool)
+        if self._own and not twin.reserve(0, self._own):
+            return None
+        twin._segments = [(segment.hold(), used) for segment, used in self._segments]
+        twin._shared = self._shared
+        if self._own:
+            assert self._tail is not None
+            twin.grow()
+            assert twin._tail is not None
+            twin._tail[:, :, : self._own].copy_(self._tail[:, :, : self._own])
+            twin._own = self._own
+        return twin
+
+    def free(self) -> None:
+        """Pays everything back; the lane is empty afterwards."""
+        self._pool.give_back(self.bytes_own if self._wanted <= self._capacity else self._paid_twice())
+        for segment, _ in self._segments:
+            segment.let_go()
+        self._segments, self._shared = [], 0
+        self._tail, self._capacity, self._wanted, self._own = None, 0, 0, 0
+
+    def _paid_twice(self) -> int:
+        """Bytes of a tail that is paid for anew and not yet copied."""
+        return (self._capacity + self._wanted) * self._shape.bytes_per_token
