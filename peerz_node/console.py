@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from compute.models.progress import Progress, silent
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-Progress = Callable[[str, int, int], None]
-"""`(what, done, total)`; `total` 0 when unknown. The same as `compute.models.progress.Progress`."""
 
 
 def stdout_console() -> Console:
@@ -25,19 +26,18 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def no_progress(what: str, done: int, total: int) -> None:
-    """Says nothing."""
-
-
 @contextmanager
 def progress_display(*, enabled: bool = True) -> Iterator[Progress]:
-    """A callback that shows a bar per `what` on the terminal. Off a terminal, or when disabled, it shows nothing.
+    """A callback that shows a bar per `what` on a terminal, elsewhere a line when each begins; nothing when disabled.
 
     Bars vanish at the end: what stays on the screen is what the command says about the result.
     """
+    if not enabled:
+        yield silent
+        return
     console = stderr_console()
-    if not enabled or not console.is_terminal:
-        yield no_progress
+    if not console.is_terminal:
+        yield _lines()
         return
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -52,6 +52,18 @@ def progress_display(*, enabled: bool = True) -> Iterator[Progress]:
             bars.update(tasks[what], completed=done, total=total or None)  # type: ignore[arg-type]
 
         yield show
+
+
+def _lines() -> Progress:
+    """A line on stderr for each `what`, once: for logs."""
+    begun: set[str] = set()
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in begun:
+            begun.add(what)
+            click.echo(f"{what} ...", err=True)
+
+    return show
 
 
 @contextmanager

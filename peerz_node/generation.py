@@ -16,9 +16,8 @@ from peerz_node.errors import ConfigurationError
 from peerz_node.text_stream import IncrementalText, TokenStream
 
 if TYPE_CHECKING:
-    from compute.models.sources import ModelFiles
-
     from compute.client.token_session import TokenSession
+    from compute.models.sources import ModelFiles
     from peerz_node.settings import Settings
 
 
@@ -140,9 +139,8 @@ def load_tokenizer(files: ModelFiles) -> Any:
 def swarm_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the swarm that `settings.peer` leads to; the connection ends with the context."""
     name, peers = required_model(settings), required_peers(settings)
-    from compute.models.sources import resolve
-
     from compute.client.model import AutoDistributedModelForCausalLM
+    from compute.models.sources import resolve
 
     files = resolve(name)
     with AutoDistributedModelForCausalLM.from_pretrained(files.name, initial_peers=peers) as model:

@@ -71,9 +71,8 @@ def _size(directory: Path) -> int:
 
 def inspect_model(name: str) -> dict[str, Any]:
     """Facts of a model by name, for people and scripts alike. Builds the manifest if there is none."""
-    from compute.models.loading import load_config
-
     from compute.models.families import family_of
+    from compute.models.loading import load_config
     from compute.models.manifest import load_or_build_manifest
     from compute.models.sources import resolve
 

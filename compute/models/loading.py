@@ -1,7 +1,7 @@
 """Parts of a model into memory: a span of blocks for a provider, everything but the blocks for a client.
 
-The stock model is built without memory (on torch's meta device) and receives only the tensors that are asked for, through
-transformers' own conversion of checkpoint names: the rest of the model never exists.
+The stock model is built without memory (on torch's meta device) and receives only the tensors that are asked for,
+through transformers' own conversion of checkpoint names: the rest of the model never exists.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ def load_span(
 def load_outer(
     files: ModelFiles, dtype: torch.dtype = torch.float32, progress: Progress = silent
 ) -> tuple[PreTrainedModel, Manifest]:
-    """The stock causal model with an *empty* block list, and the manifest that its other tensors were checked against."""
+    """The stock causal model with an *empty* block list, and the manifest that its other tensors agree with."""
     config = load_config(files)
     family = family_of(config.model_type)
     manifest = load_or_build_manifest(files.directory, progress)
-    model = _skeleton(config)
+    model = _skeleton(config, dtype)
     _set_submodule(model, family.blocks, torch.nn.ModuleList())
     checkpoint = Checkpoint(files.directory)
     tensors = _verified(checkpoint, manifest, sorted(manifest.outer), progress)
@@ -112,9 +112,9 @@ def load_local_model(files: ModelFiles, dtype: torch.dtype = torch.float32) -> A
     return AutoModelForCausalLM.from_pretrained(files.directory, dtype=dtype, local_files_only=True).eval()
 
 
-def _skeleton(config: PretrainedConfig) -> Any:
+def _skeleton(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
 
 def _read(

@@ -13,7 +13,7 @@ from compute.types import Precision, Span
 
 @dataclass(frozen=True, slots=True)
 class LoadedSpan:
-    """Blocks `[span.start, span.end)` of a model, in `eval` mode, on `device`, frozen (no parameter requires a gradient).
+    """Blocks `[span.start, span.end)` of a model, in `eval` mode, on `device`, frozen (none requires a gradient).
 
     Args:
         config: the whole model's text config; `_attn_implementation` is what the runner registered.

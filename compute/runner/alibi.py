@@ -1,8 +1,8 @@
 """BLOOM and Falcon: families with attention code of their own, which our registered function cannot enter.
 
-Rows with equally many new tokens form a padded batch. The block calls `update(k, v, layer_idx)` on what it takes for a cache; that
-writes into the lanes' own buffers and returns their contents padded on the right to the longest lane. Masks are additive, since BLOOM
-adds them to the scores.
+Rows with equally many new tokens form a padded batch. The block calls `update(k, v, layer_idx)` on what it takes for a
+cache; that writes into the lanes' own buffers and returns their contents padded on the right to the longest lane. Masks
+are additive, since BLOOM adds them to the scores.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Attention over every lane's own keys and values, as a function registered with transformers' attention interface.
 
-Tokens of all lanes travel side by side through the stock blocks as one sequence `(1, tokens, width)`; norms, projections and MLPs
-do not care. Only attention must keep lanes apart: it writes the new keys and values into each lane's buffer and attends lane by lane
-over views of it. A loop, because lanes have different lengths, and nothing that pads or gathers is faster on a CPU.
+Tokens of all lanes travel side by side through the stock blocks as one sequence `(1, tokens, width)`; norms, projections
+and MLPs do not care. Only attention must keep lanes apart: it writes the new keys and values into each lane's buffer and
+attends lane by lane over views of it. A loop, because lanes have different lengths, and nothing that pads or gathers is
+faster on a CPU.
 """
 
 from __future__ import annotations

@@ -108,9 +108,9 @@ class LaneCache:
         return self._shared + self._own
 
     @property
-    def bytes_own(self) -> int:
-        """Bytes paid for the tail; segments are paid by themselves."""
-        return max(self._capacity, self._wanted) * self._shape.bytes_per_token
+    def bytes_paid(self) -> int:
+        """Bytes taken from the pool for the tail, and for a larger one to come; segments are paid by themselves."""
+        return (self._capacity + self._wanted) * self._shape.bytes_per_token
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -118,26 +118,20 @@ class LaneCache:
 
     # ------------------------------------------------------------ growing
 
-    def growth_bytes(self, position: int, n_tokens: int) -> int:
-        """What `reserve(position, n_tokens)` will take from the pool."""
-        wanted = self._capacity_for(position, n_tokens)
-        return wanted * self._shape.bytes_per_token if wanted > self._capacity else 0
-
     def reserve(self, position: int, n_tokens: int) -> bool:
         """Pays for room up to `position + n_tokens`; False, with nothing changed, when the pool has not enough."""
         wanted = self._capacity_for(position, n_tokens)
         if wanted <= max(self._capacity, self._wanted):
             return True
-        if not self._pool.take(wanted * self._shape.bytes_per_token):
+        per_token = self._shape.bytes_per_token
+        if not self._pool.take((wanted - self._wanted) * per_token):
             return False
-        if self._wanted > self._capacity:  # paid for, never allocated
-            self._pool.give_back(self._wanted * self._shape.bytes_per_token)
         self._wanted = wanted
         return True
 
     def grow(self) -> None:
         """Allocates what `reserve` paid for, on the caller's thread, and frees the smaller buffer."""
-        if self._wanted <= self._capacity:
+        if not self._wanted:
             return
         larger = self._shape.allocate(self._wanted)
         if self._tail is not None and self._own:
@@ -188,9 +182,9 @@ class LaneCache:
             start += used
         self._segments, self._shared = kept, length
 
-    def share(self) -> None:
-        """Turns a long tail into a segment, so that forks can hold it by reference."""
-        if self._own < _SHARE_MIN or self._tail is None or len(self._segments) >= _SEGMENTS_MAX:
+    def share(self, at_least: int = _SHARE_MIN) -> None:
+        """Turns a tail of `at_least` tokens into a segment, so that forks can hold it by reference."""
+        if self._own < at_least or self._tail is None or len(self._segments) >= _SEGMENTS_MAX:
             return
         paid = self._capacity * self._shape.bytes_per_token
         self._segments.append((Segment(self._tail, self._own, paid, self._pool).hold(), self._own))
@@ -214,12 +208,8 @@ class LaneCache:
 
     def free(self) -> None:
         """Pays everything back; the lane is empty afterwards."""
-        self._pool.give_back(self.bytes_own if self._wanted <= self._capacity else self._paid_twice())
+        self._pool.give_back(self.bytes_paid)
         for segment, _ in self._segments:
             segment.let_go()
         self._segments, self._shared = [], 0
         self._tail, self._capacity, self._wanted, self._own = None, 0, 0, 0
-
-    def _paid_twice(self) -> int:
-        """Bytes of a tail that is paid for anew and not yet copied."""
-        return (self._capacity + self._wanted) * self._shape.bytes_per_token

@@ -77,3 +77,7 @@ def agent() -> str:
         return f"peerz/{version('peerz')}"
     except PackageNotFoundError:
         return "peerz/unknown"
+
+
+def record_of(identity: Identity, state: PeerState, span: Span, dynamic: Dynamic | None, expires_at_ms: int) -> ProviderRecord:
+    """The record to publish. Without `dynamic` (nothing is loaded yet) it only claims the span."""

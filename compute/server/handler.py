@@ -270,6 +270,10 @@ class SessionStream:
             if self._session is None:
                 raise RuntimeError("a step without a session")
             output = await self._compute(step, self._session)
+        except asyncio.CancelledError:
+            if not was_cancelled():  # the engine gave the step up, not we
+                self._do(machine.step_failed(ComputeError("the engine stopped"), clock()))
+            raise
         except ComputeError as error:
             self._do(machine.step_failed(as_request_error(error), clock()))
         except Exception:
@@ -380,6 +384,12 @@ async def end_politely(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
             await writer.drain()
             while await reader.read(1 << 16):
                 pass
+
+
+def was_cancelled() -> bool:
+    """Whether somebody cancelled the running task, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def as_request_error(error: ComputeError) -> ComputeError:

@@ -51,6 +51,4 @@ def choose_placement(
 def weights_per_block(files: ModelFiles, manifest: Manifest) -> int:
     """Values in the weights of the largest block."""
     checkpoint = Checkpoint(files.directory)
-    return max(
-        sum(checkpoint.tensor(name).value.numel() for name in block) for block in manifest.blocks
-    )
+    return max(sum(checkpoint.tensor(name).value.numel() for name in block) for block in manifest.blocks)

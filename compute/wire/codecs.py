@@ -112,7 +112,7 @@ def _encode_raw(hidden: torch.Tensor, dtype: torch.dtype) -> bytes:
 
 
 def _block_views(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """`values` `[tokens, width]` cut into `[tokens, blocks, 64]` and, if some are left, `[tokens, 1, rest]`; no copies."""
+    """`values` `[tokens, width]` as `[tokens, blocks, 64]` and, if some are left, `[tokens, 1, rest]`: views of it."""
     tokens, width = values.shape
     whole = width - width % BLOCK
     views = [values[:, :whole].reshape(tokens, -1, BLOCK)] if whole else []

@@ -29,6 +29,9 @@ TEXT_CHARS_MAX = 512
 """Of any text in a message: names, profiles, reasons."""
 
 
+_ONE = 1 - 1e-6  # whoever waits `wait_s` gets one, whatever rounding does
+
+
 class TokenBucket:
     """Allows `burst` at once and `per_s` in the long run."""
 
@@ -41,9 +44,9 @@ class TokenBucket:
         self._filled_s = now_s
 
     def take(self, now_s: float) -> bool:
-        """Takes one if there is one."""
+        """Whether there was one; it is taken then."""
         self._fill(now_s)
-        if self._level < 1:
+        if self._level < _ONE:
             return False
         self._level -= 1
         return True

@@ -379,7 +379,7 @@ def _number(member: Codec | WireDType | ErrorCode) -> Any:
 
 
 def refusal_of(error: ComputeError) -> Refusal:
-    """What a peer is told of `error`: why it was refused, but of what went wrong in here only that it did (INTERNAL)."""
+    """What a peer is told of `error`: why it was refused; of our own failures only that there was one (INTERNAL)."""
     if not isinstance(error, _TOLD) or error.code is ErrorCode.INTERNAL:
         return Refusal(ErrorCode.INTERNAL, "the provider failed; try another one")
     retry_after_s = error.retry_after_s if isinstance(error, Refused) else 0.0

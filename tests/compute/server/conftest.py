@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
 import torch
 from hivemind.p2p import P2P
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from compute.server.terms import ServedTerms
 from compute.types import Codec, Row, SessionId, Span, StepHeader, WireDType
@@ -113,13 +115,11 @@ class ScriptedEngine:
 
     def __init__(self) -> None:
         self.held: set[SessionId] = set()
-        self.changed = asyncio.Condition()
         self.gate = asyncio.Event()  # steps wait for it
         self.gate.set()
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
-        self.failures: list[Exception] = []
-        self.answer_tokens: int | None = None
+        self.failures: list[BaseException] = []
 
     async def open(self, session: SessionId, client: str, span: Span, lanes: int, max_tokens: int) -> None:
         if self.failures:
@@ -233,3 +233,24 @@ async def probe() -> AsyncIterator[Callable[..., Any]]:
 @pytest.fixture
 def engine() -> ScriptedEngine:
     return ScriptedEngine()
+
+
+# ---------------------------------------------------------------- a real model
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a random Llama with 4 blocks of width 32."""
+    directory = tmp_path_factory.mktemp("tiny-llama")
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+    )
+    torch.manual_seed(7)
+    LlamaForCausalLM(config).save_pretrained(directory)
+    return directory

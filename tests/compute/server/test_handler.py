@@ -210,6 +210,15 @@ async def test_a_failure_of_the_engine_is_internal_and_keeps_its_secrets(
     await session.expect_end()
 
 
+async def test_a_step_that_the_engine_gives_up_is_internal_and_never_hangs(
+    served: Served, session: Any, step_of: Build
+) -> None:
+    served.engine.failures.append(asyncio.CancelledError())
+    await session.send(step_of(0))
+    await session.expect(StepAck)
+    assert (await session.expect(Refusal)).code is ErrorCode.INTERNAL
+
+
 @pytest.mark.parametrize(
     "raw",
     [
