@@ -13,6 +13,7 @@ import click
 
 from peerz_node.console import spinner
 from peerz_node.errors import ConfigurationError
+from peerz_node.runtime import quiet_weight_bars
 from peerz_node.text_stream import IncrementalText, TokenStream
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def swarm_generator(settings: Settings) -> Iterator[Generator]:
     from compute.client.model import AutoDistributedModelForCausalLM
     from compute.models.sources import resolve
 
+    quiet_weight_bars()
     files = resolve(name)
     with AutoDistributedModelForCausalLM.from_pretrained(files.name, initial_peers=peers) as model:
         yield Generator(model, load_tokenizer(files))
@@ -152,13 +154,12 @@ def local_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the whole stock model in this process."""
     name = required_model(settings)
     import torch
-    from transformers.utils import logging as transformers_logging
 
     from compute.models.loading import load_local_model
     from compute.models.sources import resolve
 
     files = resolve(name)
-    transformers_logging.disable_progress_bar()
+    quiet_weight_bars()
     yield Generator(load_local_model(files, torch.float32), load_tokenizer(files))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compute.server.provider import Provider, ProviderOptions
-
+from peerz_node.runtime import quiet_weight_bars
 from peerz_node.settings import Settings
 
 LISTEN_DEFAULT = ("/ip4/0.0.0.0/tcp/0",)
@@ -13,6 +13,7 @@ LISTEN_DEFAULT = ("/ip4/0.0.0.0/tcp/0",)
 
 def build_provider(settings: Settings, identity: Path) -> Provider:
     """A provider that has not started yet."""
+    quiet_weight_bars()
     return Provider(provider_options(settings, identity))
 
 

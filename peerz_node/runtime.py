@@ -42,6 +42,13 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def quiet_weight_bars() -> None:
+    """Turns off the bars that transformers draws over its weights; loads transformers. Ours say what goes on."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+
+
 def install_signals() -> None:
     """SIGTERM ends a command through its `finally` clauses, with exit code 143. A provider installs its own on top."""
     signal.signal(signal.SIGTERM, _on_sigterm)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
-from compute.swarm.directory import Directory
-from compute.swarm.network import NetworkOptions, SwarmNetwork
-from compute.swarm.records import ProviderRecord
-
-from compute.identity import NO_CHAIN
+from compute.errors import NoRoute, PeerUnreachable
 from compute.models.manifest import load_or_build_manifest
 from compute.models.sources import resolve
-from compute.types import PeerId
-from peerz_node.overview import ModelView, ProviderView
+from compute.swarm.directory import Directory
+from compute.swarm.network import NetworkOptions, SwarmNetwork
+from compute.swarm.pinger import Pinger
+from compute.swarm.records import ProviderRecord
+from compute.swarm.routing import Hop, RouteRequest, plan_route
+from compute.types import PeerId, Span
+from peerz_node.overview import HopView, ModelView, ProviderView
 from peerz_node.settings import Settings
 
 
@@ -21,10 +24,8 @@ async def read_swarm(settings: Settings, *, with_route: bool) -> list[ModelView]
     """One view per model, by name; of `settings.model` alone if that is set. Raises PeerUnreachable."""
     root = None
     if settings.model is not None:
-        files = resolve(settings.model)
-        root = load_or_build_manifest(files.directory).root
-    options = NetworkOptions(key=None, listen=(), initial_peers=settings.peer, client_mode=True, network_id=NO_CHAIN)
-    network = await SwarmNetwork.create(options)
+        root = load_or_build_manifest(resolve(settings.model).directory).root
+    network = await SwarmNetwork.create(NetworkOptions(initial_peers=settings.peer, client_mode=True))
     try:
         directory = Directory(network)
         records = await directory.models() if root is None else await directory.fetch(root)
@@ -34,24 +35,56 @@ async def read_swarm(settings: Settings, *, with_route: bool) -> list[ModelView]
     return [model_view(group, rtt_s, with_route=with_route) for group in by_model(records)]
 
 
+async def _round_trips(network: SwarmNetwork, records: Sequence[ProviderRecord]) -> Mapping[PeerId, float]:
+    """Seconds to each provider and back. Asked twice, since the first time also pays for the connection."""
+    pinger = Pinger(network.p2p)
+
+    async def reach(record: ProviderRecord) -> None:
+        with contextlib.suppress(PeerUnreachable):
+            await network.connect(record.peer_id, record.addresses)
+
+    await asyncio.gather(*(reach(record) for record in records))
+    peers = [record.peer_id for record in records]
+    await pinger.ping_all(peers)
+    pinger.rtt_s.clear()
+    await pinger.ping_all(peers)
+    return pinger.rtt_s
+
+
 def by_model(records: Sequence[ProviderRecord]) -> list[list[ProviderRecord]]:
     """Records of one model together, models by name."""
-    key = lambda record: (record.model_name, record.model_root)  # noqa: E731
-    return [list(group) for _, group in groupby(sorted(records, key=key), key)]
+    groups: defaultdict[tuple[str, bytes], list[ProviderRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.model_name, record.model_root].append(record)
+    return [groups[key] for key in sorted(groups)]
 
 
 def model_view(records: Sequence[ProviderRecord], rtt_s: Mapping[PeerId, float], *, with_route: bool) -> ModelView:
     """The view of one model out of its records, of which there is at least one."""
     first = records[0]
-    route = _route(records, rtt_s) if with_route else None
+    route: tuple[HopView, ...] | None = None
+    route_ms: float | None = None
+    if with_route:
+        try:
+            planned = plan_route(RouteRequest(within=Span(0, first.n_blocks)), records, rtt_s)
+        except NoRoute:
+            route = ()
+        else:
+            route, route_ms = tuple(hop_view(hop) for hop in planned.hops), planned.token_s * 1000
     return ModelView(
         name=first.model_name,
         root=first.model_root.hex(),
         n_blocks=first.n_blocks,
         providers=tuple(provider_view(record, rtt_s.get(record.peer_id)) for record in records),
-        route=None if not with_route else () if route is None else hop_views(route),
-        route_ms=None if route is None else route.total_s * 1000,
+        route=route,
+        route_ms=route_ms,
     )
+
+
+def hop_view(hop: Hop) -> HopView:
+    cost = hop.cost
+    parts_s = {"round trip": cost.rtt_s, "queue": cost.queue_s, "compute": cost.compute_s}
+    return HopView(hop.peer, hop.span, {name: seconds * 1000 for name, seconds in parts_s.items()})
 
 
 def provider_view(record: ProviderRecord, rtt_s: float | None) -> ProviderView:

@@ -19,6 +19,7 @@ from transformers import AttentionInterface
 
 from compute.errors import UnsupportedModel
 from compute.runner.cache import LaneCache
+from compute.runner.shared_prefix import attend_shared
 
 ATTENTION_NAME = "peerz_lanes"
 
@@ -39,6 +40,7 @@ class PackedStep:
         self._slots = [lane.slots(n) for lane, n in zip(lanes, n_tokens, strict=True)]
         self._tails = [lane.views(n) for lane, n in zip(lanes, n_tokens, strict=True)]
         self._shared = [lane.shared_views() for lane in lanes]
+        self.prefix_groups = _rows_by_prefix(self._shared)
         self._masks: dict[tuple[int, int, int, int | None], torch.Tensor] = {}
 
     def write(self, block: int, key: torch.Tensor, value: torch.Tensor) -> None:
@@ -59,6 +61,16 @@ class PackedStep:
         keys = torch.cat([*(segment[at] for segment in shared), tail[at]], 1)
         values = torch.cat([*(segment[at + 1] for segment in shared), tail[at + 1]], 1)
         return keys, values
+
+    def prefix(self, block: int, row: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The read-only pieces that the row's lane begins with."""
+        at = 2 * (block - self.first_block)
+        return [(segment[at], segment[at + 1]) for segment in self._shared[row]]
+
+    def tail(self, block: int, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What follows the prefix: the lane's own tokens, the new ones included."""
+        at = 2 * (block - self.first_block)
+        return self._tails[row][at], self._tails[row][at + 1]
 
     def causal_mask(self, n_tokens: int, past: int, groups: int, window: int | None) -> torch.Tensor:
         """`[groups * n_tokens, past + n_tokens]`, true where a query may look; one for all blocks of the step."""
@@ -100,12 +112,48 @@ def lanes_attention(
     step: PackedStep = _current.step
     block: int = module.layer_idx
     step.write(block, key, value)
-    outputs = []
-    for row, q in enumerate(query[0].split(step.n_tokens, 1)):
-        k, v = step.keys_and_values(block, row)
-        outputs.append(_attend(step, row, q, k, v, scaling, sliding_window, softcap))
-    joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
+    queries = query[0].split(step.n_tokens, 1)
+    outputs: dict[int, torch.Tensor] = {}
+    if step.prefix_groups and softcap is None:
+        outputs = _attend_over_prefixes(step, block, queries, scaling, sliding_window)
+    for row, q in enumerate(queries):
+        if row not in outputs:
+            k, v = step.keys_and_values(block, row)
+            outputs[row] = _attend(step, row, q, k, v, scaling, sliding_window, softcap)
+    joined = outputs[0] if len(queries) == 1 else torch.cat([outputs[row] for row in range(len(queries))], 1)
     return joined.transpose(0, 1)[None].contiguous(), None
+
+
+def _rows_by_prefix(shared: Sequence[Sequence[tuple[torch.Tensor, ...]]]) -> list[list[int]]:
+    """Rows that begin with the same read-only pieces, together; rows without any are left out."""
+    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for row, pieces in enumerate(shared):
+        if pieces:
+            groups.setdefault(tuple((piece[0].data_ptr(), piece[0].shape[1]) for piece in pieces), []).append(row)
+    return list(groups.values())
+
+
+def _attend_over_prefixes(
+    step: PackedStep, block: int, queries: Sequence[torch.Tensor], scaling: float | None, window: int | None
+) -> dict[int, torch.Tensor]:
+    """Outputs, in the shape of their queries, of the rows whose lanes share a prefix that they see whole."""
+    outputs: dict[int, torch.Tensor] = {}
+    for group in step.prefix_groups:
+        rows = [row for row in group if window is None or step.past[row] + step.n_tokens[row] <= window]
+        if not rows:
+            continue
+        prefix = step.prefix(block, rows[0])
+        kv_heads = prefix[0][0].shape[0]
+        tails = [step.tail(block, row) for row in rows]
+        folded, masks = [], []
+        for row, (keys, _) in zip(rows, tails, strict=True):
+            heads, n, head_dim = queries[row].shape
+            folded.append(queries[row].reshape(kv_heads, -1, head_dim))
+            masks.append(None if n == 1 else step.causal_mask(n, keys.shape[1] - n, heads // kv_heads, None))
+        scale = scaling if scaling is not None else queries[rows[0]].shape[-1] ** -0.5
+        for row, out in zip(rows, attend_shared(folded, prefix, tails, masks, scale), strict=True):
+            outputs[row] = out.reshape(queries[row].shape[0], step.n_tokens[row], -1)
+    return outputs
 
 
 def _attend(

@@ -7,7 +7,8 @@ The rule, for every iteration:
 
 1. every ready decode step is taken, up to `batch_tokens_max` tokens, less the chunk of 2. where a prefill waits;
 2. waiting prefills get `prefill_chunk_tokens` between them;
-3. a training slice runs alone when nothing else is ready, or when it has waited for `training_wait_s`.
+3. a training slice runs alone when nothing else is ready, or when it has waited for `training_wait_s`; never two of them
+   in a row while a step waits, so that a decode waits for one slice at most.
 
 Where there is more than fits, *clients* share, not sessions: each has a count of tokens served, the least served goes
 first, and one that comes back after a pause starts at the least count present, so that nobody saves up. A client with
@@ -127,6 +128,7 @@ class Scheduler:
     _training: dict[StepKey, _Training] = field(default_factory=dict)
     _served: dict[str, int] = field(default_factory=dict)
     _turns: int = 0
+    _after_slice: bool = False  # the last iteration was a training slice
 
     def submit(self, work: Work) -> None:
         """Adds a step; a client that was away is put level with the least served that is here."""
@@ -157,8 +159,9 @@ class Scheduler:
 
     def plan(self, now_s: float) -> Iteration | None:
         """The next iteration, whose tokens count as done; None when nothing waits."""
-        training = self._due_training()
-        if training is not None and (not self._pending or now_s - training.since_s >= self.options.training_wait_s):
+        training = self._due_training(now_s)
+        self._after_slice = training is not None
+        if training is not None:
             del self._training[training.key]
             return Iteration(training=training.key)
         if not self._pending:
@@ -176,8 +179,13 @@ class Scheduler:
         self._turns += 1
         return self._turns
 
-    def _due_training(self) -> _Training | None:
-        return min(self._training.values(), key=lambda t: (t.since_s, t.key), default=None)
+    def _due_training(self, now_s: float) -> _Training | None:
+        """The slice that waits longest, when it may run now."""
+        longest = min(self._training.values(), key=lambda t: (t.since_s, t.key), default=None)
+        if longest is None or not self._pending:
+            return longest
+        is_overdue = now_s - longest.since_s >= self.options.training_wait_s
+        return longest if is_overdue and not self._after_slice else None
 
     def _plan_batch(self, span: Span) -> list[Piece]:
         here = [p for p in self._pending.values() if p.work.span == span]

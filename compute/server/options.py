@@ -9,9 +9,8 @@ from typing import Any
 
 from compute.identity import NETWORK_ID_BYTES, NO_CHAIN
 from compute.server.handler import ServiceOptions
+from compute.swarm.records import REFRESH_S
 from compute.types import PeerId, Precision, Span
-
-REFRESH_S = 15.0
 
 
 class ProviderState(StrEnum):

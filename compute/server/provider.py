@@ -9,12 +9,11 @@ close:  whatever has been started ends in reverse order, also in the middle of `
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -24,23 +23,22 @@ from compute.models.manifest import Manifest, load_or_build_manifest
 from compute.models.progress import Progress, silent
 from compute.models.sources import ModelFiles, resolve
 from compute.models.span import LoadedSpan
-from compute.runner.engine import Engine, EngineOptions, EngineStats
+from compute.runner.engine import Engine, EngineOptions
 from compute.runner.selftest import SpanRates, measure, self_test
 from compute.server.announcer import Announcer
-from compute.server.declaration import Identity, record_of, terms_of
 from compute.server.memory import default_cache_bytes, read_free_bytes
 from compute.server.options import ProviderOptions, ProviderState, ProviderStatus
 from compute.server.placement import Placement, choose_placement, given_placement
 from compute.server.service import SessionService
-from compute.swarm.directory import Directory
-from compute.swarm.network import NetworkOptions, SwarmNetwork
+from compute.server.serving_terms import terms_of
+from compute.server.swarm_link import Claim, Load, SwarmLink, record_of
+from compute.swarm.records import ProviderRecord
 from compute.types import PeerId, Precision, Span
 from compute.wire.frames import STREAM_PROTOCOL
 
 __all__ = ["Provider", "ProviderOptions", "ProviderState", "ProviderStatus"]
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 GOODBYE_TIMEOUT_S = 1.0
 """For the last publication: a swarm that cannot be reached must not hold up the end."""
@@ -53,18 +51,7 @@ class Joined:
     key: NodeKey
     files: ModelFiles
     manifest: Manifest
-    network: SwarmNetwork
-    directory: Directory
-
-    @property
-    def identity(self) -> Identity:
-        return Identity(
-            public_key=self.key.public_key,
-            network_id=self.network.network_id,
-            model_name=self.files.name,
-            manifest=self.manifest,
-            addresses=self.network.addresses,
-        )
+    link: SwarmLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +62,10 @@ class Serving:
     rates: SpanRates
     engine: Engine
     service: SessionService
+
+    @property
+    def load(self) -> Load:
+        return Load(self.engine.stats(), self.service.n_sessions)
 
 
 class Provider:
@@ -100,9 +91,13 @@ class Provider:
         return self._needs_joined().key.peer_id
 
     @property
+    def public_key(self) -> bytes:
+        return self._needs_joined().key.public_key
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Full multiaddrs, to give to others."""
-        return self._needs_joined().network.addresses
+        return self._needs_joined().link.addresses
 
     @property
     def model_root(self) -> bytes:
@@ -132,7 +127,7 @@ class Provider:
         return ProviderStatus(
             state=self._state,
             peer_id=joined.key.peer_id,
-            addresses=joined.network.addresses,
+            addresses=joined.link.addresses,
             model=joined.files.name,
             model_root=joined.manifest.root.hex(),
             n_blocks=joined.manifest.n_blocks,
@@ -169,7 +164,6 @@ class Provider:
         await self._publish()
         self._announcer = Announcer(self._publish, self._options.refresh_s)
         self._announcer.start()
-        self._exits.push_async_callback(self._announcer.stop)
         logger.info("serving blocks %s of %s as %s", self.span, self._options.model, self.peer_id)
 
     async def drain(self, timeout_s: float) -> None:
@@ -178,19 +172,20 @@ class Provider:
             return
         self._state = ProviderState.LEAVING
         self._serving.service.begin_drain(timeout_s)
-        await self._say_goodbye()
+        await self._say_goodbye(self._publish)
         await self._serving.service.wait_empty()
 
     async def close(self) -> None:
         """Ends everything that runs, at once. Idempotent. Sessions that are left are told DRAINING."""
         if self._state is ProviderState.CLOSED:
             return
-        announced = self._state is ProviderState.ONLINE
         self._state = ProviderState.LEAVING
         if self._serving is not None:
             self._serving.service.begin_drain(0.0)
-        if announced:
-            await self._say_goodbye()
+        if self._announcer is not None:
+            await self._announcer.stop()
+        if self._placement is not None:
+            await self._say_goodbye(self._withdraw)
         self._state = ProviderState.CLOSED
         await self._exits.aclose()
 
@@ -206,23 +201,15 @@ class Provider:
         if options.blocks is not None:  # before anything slow: a typing error should not cost a minute
             given_placement(options.blocks, manifest, files.name, None)
         progress("joining the swarm", 0, 0)
-        network = await SwarmNetwork.create(
-            NetworkOptions(
-                key=key,
-                listen=options.listen,
-                initial_peers=options.initial_peers,
-                client_mode=False,
-                network_id=options.network_id,
-            )
-        )
-        self._exits.push_async_callback(network.close)
-        return Joined(key, files, manifest, network, Directory(network))
+        link = await SwarmLink.join(options, key)
+        self._exits.push_async_callback(link.close)
+        return Joined(key, files, manifest, link)
 
     async def _place(self, joined: Joined) -> Placement:
         options, manifest, files = self._options, joined.manifest, joined.files
         if options.blocks is not None:
             return given_placement(options.blocks, manifest, files.name, options.cache_bytes)
-        records = await joined.directory.fetch(manifest.root)
+        records = await joined.link.records(manifest.root)
         free_bytes = read_free_bytes(torch.device(options.device))
         return await asyncio.to_thread(
             choose_placement, records, manifest, files, options.precision, free_bytes, options.cache_bytes
@@ -245,11 +232,16 @@ class Provider:
         self._exits.push_async_callback(engine.stop)
         await engine.start()
         service = SessionService(
-            engine, terms_of(loaded, joined.identity, options.sessions), joined.key, options.sessions
+            engine,
+            terms_of(loaded, joined.key.public_key, options.network_id, options.sessions),
+            joined.key,
+            options.sessions,
         )
         self._exits.push_async_callback(service.close)
-        await joined.network.p2p.add_binary_stream_handler(STREAM_PROTOCOL, service.handle)
-        return Serving(loaded, rates, engine, service)
+        serving = Serving(loaded, rates, engine, service)
+        await joined.link.p2p.add_binary_stream_handler(STREAM_PROTOCOL, service.handle)
+        await joined.link.answer_pings(lambda: serving.load)
+        return serving
 
     def _load(self, files: ModelFiles, span: Span, progress: Progress) -> tuple[LoadedSpan, SpanRates]:
         """Weights, self-test and rates: seconds of work, in a thread."""
@@ -262,14 +254,41 @@ class Provider:
 
     # ------------------------------------------------------------------ its record
 
-    async def _publish(self) -> None:
-        joined = self._needs_joined()
-        await joined.directory.publish(self._record(), joined.key)
+    def _record(self) -> ProviderRecord:
+        joined, serving = self._needs_joined(), self._serving
+        if self._placement is None:
+            raise RuntimeError("the provider has chosen no span yet")
+        claim = Claim(public_name(joined.files), joined.manifest, self._placement.span)
+        if serving is not None:
+            claim = replace(claim, loaded=serving.loaded, rates=serving.rates)
+        load = None if serving is None else serving.load
+        return record_of(self._options, joined.link, self._state, claim, load)
 
-    async def _say_goodbye(self) -> None:
-        """Publishes that it leaves, if that takes no longer than a moment."""
+    async def _publish(self) -> None:
+        await self._needs_joined().link.publish(self._record())
+
+    async def _withdraw(self) -> None:
+        await self._needs_joined().link.withdraw(self._record())
+
+    async def _say_goodbye(self, last_word: Callable[[], Awaitable[None]]) -> None:
+        """Tells the swarm that this provider leaves, if that takes no longer than a moment."""
         try:
             async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-                await self._publish()
+                await last_word()
         except Exception as error:
             logger.warning("the swarm was not told that this provider leaves: %s", error)
+
+    def _needs_joined(self) -> Joined:
+        if self._joined is None:
+            raise RuntimeError("the provider has not joined the swarm yet")
+        return self._joined
+
+    def _needs_serving(self) -> Serving:
+        if self._serving is None:
+            raise RuntimeError("the provider does not serve yet")
+        return self._serving
+
+
+def public_name(files: ModelFiles) -> str:
+    """What the model is called in records: never a path of this machine."""
+    return files.directory.name if Path(files.name).expanduser().is_dir() else files.name

@@ -43,9 +43,7 @@ def test_a_key_that_signs_everything_is_refused() -> None:
 
 
 @given(st.tuples(*[st.binary(max_size=40)] * 2), st.tuples(*[st.binary(max_size=40)] * 2))
-def test_payloads_of_different_domains_and_bodies_never_meet(
-    one: tuple[bytes, bytes], two: tuple[bytes, bytes]
-) -> None:
+def test_payloads_of_other_domains_or_bodies_never_meet(one: tuple[bytes, bytes], two: tuple[bytes, bytes]) -> None:
     same = signed_payload(one[0], NO_CHAIN, one[1]) == signed_payload(two[0], NO_CHAIN, two[1])
     assert same == (one == two)
 
@@ -78,14 +76,8 @@ def test_other_text_is_no_peer_id(text: str) -> None:
 
 def test_other_spellings_and_other_kinds_of_peer_id_are_refused() -> None:
     good = NodeKey(bytes(32)).peer_id
-    for bad in (
-        good + " ",
-        " " + good,
-        good[:-1],
-        good + "1",
-        "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
-        "1" * 10**6,
-    ):
+    of_an_rsa_key = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+    for bad in (good + " ", " " + good, good[:-1], good + "1", of_an_rsa_key, "1" * 10**6):
         with pytest.raises(ValueError):
             public_key_of(PeerId(bad))
 

@@ -24,7 +24,9 @@ def _inputs_and_outputs(variant: str, span: Span) -> tuple[torch.Tensor, torch.T
     blocks = base.h if hasattr(base, "h") else base.layers
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     for block in blocks:
-        block.register_forward_hook(lambda _m, args, out: seen.append((args[0], out[0] if isinstance(out, tuple) else out)))
+        block.register_forward_hook(
+            lambda _m, args, out: seen.append((args[0], out[0] if isinstance(out, tuple) else out))
+        )
     with torch.no_grad():
         model(input_ids=torch.randint(3, 97, (1, 19), generator=torch.Generator().manual_seed(5)))
     return seen[span.start][0][0], seen[span.end - 1][1][0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 import torch
-from hivemind.p2p import P2P
-from transformers import LlamaConfig, LlamaForCausalLM
+from hivemind.p2p import P2P, PeerID
 
+from compute.models.sources import ModelFiles
 from compute.server.terms import ServedTerms
 from compute.types import Codec, Row, SessionId, Span, StepHeader, WireDType
 from compute.wire.codecs import EncodedTensor
@@ -198,8 +198,8 @@ async def p2p_of() -> AsyncIterator[Callable[..., Any]]:
     """Makes libp2p nodes on loopback that end with the test."""
     nodes: list[P2P] = []
 
-    async def make(*peers: P2P) -> P2P:
-        addresses = [address for peer in peers for address in await peer.get_visible_maddrs()]
+    async def make(*peers: P2P, addresses: Sequence[str] = ()) -> P2P:
+        addresses = [*addresses, *(str(a) for peer in peers for a in await peer.get_visible_maddrs())]
         node = await P2P.create(
             initial_peers=addresses,
             host_maddrs=["/ip4/127.0.0.1/tcp/0"],
@@ -220,8 +220,8 @@ async def probe() -> AsyncIterator[Callable[..., Any]]:
     """Opens session streams from one node to another; they are closed with the test."""
     probes: list[Probe] = []
 
-    async def open_stream(client: P2P, provider: P2P) -> Probe:
-        _, reader, writer = await client.call_binary_stream_handler(provider.peer_id, STREAM_PROTOCOL)
+    async def open_stream(client: P2P, provider: PeerID) -> Probe:
+        _, reader, writer = await client.call_binary_stream_handler(provider, STREAM_PROTOCOL)
         probes.append(Probe(reader, writer))
         return probes[-1]
 
@@ -238,19 +238,7 @@ def engine() -> ScriptedEngine:
 # ---------------------------------------------------------------- a real model
 
 
-@pytest.fixture(scope="session")
-def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def tiny_llama(saved: Callable[[str], ModelFiles]) -> Path:
     """Directory of a random Llama with 4 blocks of width 32."""
-    directory = tmp_path_factory.mktemp("tiny-llama")
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-    )
-    torch.manual_seed(7)
-    LlamaForCausalLM(config).save_pretrained(directory)
-    return directory
+    return saved("llama").directory

@@ -53,7 +53,7 @@ class Served:
     probe: Build
 
     async def stream(self) -> Any:
-        return await self.probe(self.client, self.provider)
+        return await self.probe(self.client, self.provider.peer_id)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_large_tensors_do_not_hold_up_the_loop(
     provider = await p2p_of()
     service = SessionService(engine, wide, KEY, FAST)
     await provider.add_binary_stream_handler(STREAM_PROTOCOL, service.handle)
-    stream = await probe(await p2p_of(provider), provider)
+    stream = await probe(await p2p_of(provider), provider.peer_id)
     await stream.send(request_of(max_tokens=256))
     await stream.expect(SessionOpened)
     hidden = torch.randn(256, 4096)
@@ -295,7 +295,7 @@ async def test_a_flooding_peer_is_held_back_and_another_is_served(
     assert len(refused) == 5
     assert {reply.code for reply in refused} == {ErrorCode.OVERLOADED}
     assert all(reply.retry_after_ms > 0 for reply in refused)
-    other = await served.probe(await p2p_of(served.provider), served.provider)
+    other = await served.probe(await p2p_of(served.provider), served.provider.peer_id)
     await other.send(request_of(session_id=SessionId(b"o" * 16)))
     await other.expect(SessionOpened)
     await other.send(step_of(0))
@@ -355,7 +355,7 @@ async def test_a_client_that_does_not_read_is_cut(
     provider = await p2p_of()
     service = SessionService(engine, wide, KEY, options)
     await provider.add_binary_stream_handler(STREAM_PROTOCOL, service.handle)
-    stream = await probe(await p2p_of(provider), provider)
+    stream = await probe(await p2p_of(provider), provider.peer_id)
     await stream.send(request_of(max_tokens=1 << 15))
     await stream.expect(SessionOpened)
     stream.writer.transport.pause_reading()  # a client that sends and never reads

@@ -40,7 +40,7 @@ class Swarm:
     probe: Build
 
     async def open(self, session_id: bytes, **changes: Any) -> Any:
-        stream = await self.probe(self.client, self.provider)
+        stream = await self.probe(self.client, self.provider.peer_id)
         fields: dict[str, Any] = {
             "session_id": SessionId(session_id * 16),
             "client_key": b"c" * 32,

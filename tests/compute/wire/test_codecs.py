@@ -19,7 +19,7 @@ FP16_MIN_NORMAL = 2.0**-14
 
 @st.composite
 def activations(draw: st.DrawFn, width_max: int = 300) -> torch.Tensor:
-    """Hidden states as models have them: noise of any magnitude, quiet blocks, and a massive activation here and there."""
+    """Hidden states as models have them: noise of any magnitude, quiet blocks, a massive activation here and there."""
     tokens, width = draw(st.integers(1, 4)), draw(st.integers(1, width_max))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     hidden = torch.randn(tokens, width, generator=generator) * 10.0 ** draw(st.integers(-9, 4))

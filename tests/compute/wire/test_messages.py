@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -164,11 +165,9 @@ def test_a_damaged_provider_message_is_a_valid_one_or_a_typed_error(data: bytes)
 
 @pytest.mark.parametrize("parse", [parse_client_message, parse_server_message])
 @given(data=st.binary(max_size=100))
-def test_garbage_is_a_typed_error(parse: Callable[[bytes], object], data: bytes) -> None:
-    try:
+def test_garbage_is_a_valid_message_or_a_typed_error(parse: Callable[[bytes], object], data: bytes) -> None:
+    with contextlib.suppress(BadMessage):
         parse(data)
-    except BadMessage as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize("parse", [parse_client_message, parse_server_message])

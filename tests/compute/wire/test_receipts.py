@@ -47,7 +47,7 @@ def test_the_two_ends_keep_the_same_chain(steps: list[tuple[Any, ...]]) -> None:
         checker.check(issuer.issue(header, in_hash, out_hash), header, in_hash, out_hash)
 
 
-ALTERED = {
+ALTERED: dict[str, Any] = {
     "seq": 1,
     "position": 9,
     "n_tokens": 2,

@@ -9,7 +9,7 @@ import torch
 from compute.identity import NodeKey, signed_payload
 from compute.types import Codec, Row, SessionId, Span, StepHeader, WireDType
 from compute.wire.codecs import encode, tensor_hash
-from compute.wire.messages import SessionOpen, StepMessage, build_client_message, parse_client_message
+from compute.wire.messages import ClientMessage, SessionOpen, StepMessage, build_client_message, parse_client_message
 from compute.wire.receipts import DOMAIN, ReceiptIssuer, SessionIdentity, chain_start, layout_bytes
 
 CheckVectors = Callable[[str, object], None]
@@ -92,11 +92,21 @@ def test_signed_payloads(check_vectors: CheckVectors) -> None:
 def test_messages(check_vectors: CheckVectors) -> None:
     """Parsed from the kept bytes as well: protobuf promises no canonical form, only that old bytes stay readable."""
     opening = SessionOpen(
-        SessionId(bytes(16)), *(bytes([i]) * 32 for i in range(4)), Span(0, 15), Codec.BLOCK8, WireDType.FP32, 2, 4096
+        session_id=SessionId(bytes(16)),
+        client_key=bytes([1]) * 32,
+        provider_key=bytes([2]) * 32,
+        network_id=bytes(32),
+        model_root=bytes([3]) * 32,
+        span=Span(0, 15),
+        codec=Codec.BLOCK8,
+        dtype=WireDType.FP32,
+        lanes=2,
+        max_tokens=4096,
     )
     step = StepMessage(HEADERS[2], encode(torch.ones(3, 4), Codec.RAW, WireDType.FP32))
     made = {}
-    for name, message in {"open": opening, "step": step}.items():
+    messages: dict[str, ClientMessage] = {"open": opening, "step": step}
+    for name, message in messages.items():
         data = build_client_message(message)
         assert parse_client_message(data) == message
         made[name] = data.hex()

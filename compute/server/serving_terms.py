@@ -1,47 +1,31 @@
-"""What a provider says of itself: the terms of its sessions, and its record in the DHT."""
+"""The terms that a loaded span is served on."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from compute.models.manifest import Manifest
 from compute.models.span import LoadedSpan
-from compute.runner.engine import EngineStats
-from compute.runner.selftest import SpanRates
 from compute.server.handler import ServiceOptions
 from compute.server.terms import ServedTerms
-from compute.swarm.records import PeerState, ProviderRecord
-from compute.types import Codec, Span, WireDType
+from compute.types import Codec, WireDType
 from compute.wire.codecs import TORCH_DTYPES, WIRE_DTYPES
 
 _MESSAGE_OVERHEAD_BYTES = 64 << 10
 """Rows, fork and framing of a step with the most lanes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who serves which model for whom: what is known before anything is loaded."""
-
-    public_key: bytes
-    network_id: bytes
-    model_name: str
-    manifest: Manifest
-    addresses: tuple[str, ...]
-
-
-def terms_of(loaded: LoadedSpan, identity: Identity, options: ServiceOptions) -> ServedTerms:
+def terms_of(loaded: LoadedSpan, public_key: bytes, network_id: bytes, options: ServiceOptions) -> ServedTerms:
     """What sessions on `loaded` have in common."""
     dtypes = lossless_dtypes(loaded.dtype)
     token_bytes = loaded.width * max(TORCH_DTYPES[dtype].itemsize for dtype in dtypes)
     room = options.wire.message_bytes_max - _MESSAGE_OVERHEAD_BYTES
     step_tokens_max = max(1, min(options.wire.step_tokens_max, room // token_bytes))
     return ServedTerms(
-        provider_key=identity.public_key,
-        network_id=identity.network_id,
+        provider_key=public_key,
+        network_id=network_id,
         model_root=loaded.model_root,
         span=loaded.span,
         width=loaded.width,
@@ -77,7 +61,3 @@ def agent() -> str:
         return f"peerz/{version('peerz')}"
     except PackageNotFoundError:
         return "peerz/unknown"
-
-
-def record_of(identity: Identity, state: PeerState, span: Span, dynamic: Dynamic | None, expires_at_ms: int) -> ProviderRecord:
-    """The record to publish. Without `dynamic` (nothing is loaded yet) it only claims the span."""

@@ -1,0 +1,279 @@
+"""A provider's whole life, in a swarm of its own on loopback, over a tiny random model."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import torch
+from hivemind.p2p import PeerID
+
+from compute.errors import AddressInUse, BadRequest, ErrorCode, PeerUnreachable, UnknownModel, WeightsCorrupt
+from compute.identity import NodeKey
+from compute.models.loading import load_local_model
+from compute.models.manifest import load_or_build_manifest
+from compute.models.sources import resolve
+from compute.server.provider import Provider, ProviderOptions, ProviderState
+from compute.swarm.directory import Directory
+from compute.swarm.network import NetworkOptions, SwarmNetwork
+from compute.swarm.pinger import Pinger
+from compute.swarm.records import PeerState, ProviderRecord
+from compute.types import Codec, PeerId, Row, SessionId, Span, StepHeader, WireDType
+from compute.wire.codecs import decode, encode
+from compute.wire.messages import (
+    Heartbeat,
+    Refusal,
+    SessionClose,
+    SessionOpen,
+    SessionOpened,
+    StepAck,
+    StepMessage,
+    StepOutput,
+)
+
+Build = Callable[..., Any]
+
+
+@pytest.fixture
+def options(tiny_llama: Path) -> ProviderOptions:
+    return ProviderOptions(model=str(tiny_llama), blocks=Span(0, 4), cache_bytes=1 << 22, refresh_s=0.5)
+
+
+@pytest_asyncio.fixture
+async def provider_of() -> AsyncIterator[Build]:
+    """Starts providers that are closed with the test."""
+    providers: list[Provider] = []
+
+    async def start(options: ProviderOptions, *peers: Provider) -> Provider:
+        addresses = tuple(address for peer in peers for address in peer.addresses)
+        providers.append(Provider(replace(options, initial_peers=addresses)))
+        await providers[-1].start()
+        return providers[-1]
+
+    yield start
+    for provider in reversed(providers):
+        await provider.close()
+
+
+@pytest_asyncio.fixture
+async def observer_of() -> AsyncIterator[Build]:
+    """Makes nodes that only read the swarm of a provider."""
+    networks: list[SwarmNetwork] = []
+
+    async def join(provider: Provider) -> SwarmNetwork:
+        networks.append(await SwarmNetwork.create(NetworkOptions(initial_peers=provider.addresses, client_mode=True)))
+        return networks[-1]
+
+    yield join
+    for network in networks:
+        await network.close()
+
+
+@pytest.fixture
+def connect(p2p_of: Build, probe: Build) -> Build:
+    """A client's node that knows `provider`, with a stream to it."""
+
+    async def open_stream(provider: Provider) -> Any:
+        client = await p2p_of(addresses=provider.addresses)
+        return await probe(client, PeerID.from_base58(provider.peer_id))
+
+    return open_stream
+
+
+def request_to(provider: Provider, **changes: Any) -> SessionOpen:
+    fields: dict[str, Any] = {
+        "session_id": SessionId(b"s" * 16),
+        "client_key": b"c" * 32,
+        "provider_key": provider.public_key,
+        "network_id": bytes(32),
+        "model_root": provider.model_root,
+        "span": provider.span,
+        "codec": Codec.RAW,
+        "dtype": WireDType.FP32,
+        "lanes": 1,
+        "max_tokens": 64,
+    }
+    return SessionOpen(**{**fields, **changes})
+
+
+async def test_a_started_provider_serves_what_the_stock_model_computes(
+    options: ProviderOptions, provider_of: Build, connect: Build, tiny_llama: Path
+) -> None:
+    provider = await provider_of(options)
+    stream = await connect(provider)
+    await stream.send(request_to(provider))
+    await stream.expect(SessionOpened)
+    model = load_local_model(resolve(str(tiny_llama)))
+    with torch.no_grad():
+        states = model(torch.arange(9)[None], output_hidden_states=True).hidden_states
+    sent = encode(states[0][0], Codec.RAW, WireDType.FP32)
+    await stream.send(StepMessage(StepHeader(0, (Row(0, 0, 9),)), sent))
+    await stream.expect(StepAck)
+    output = decode((await stream.expect(StepOutput)).hidden)
+    with torch.no_grad():
+        normed = model.model.norm(output)  # the stock model's last state has passed its final norm
+    torch.testing.assert_close(normed, states[-1][0], rtol=1e-4, atol=1e-5)
+    status = provider.status().as_json()
+    assert (status["state"], status["span"], status["sessions"], status["n_blocks"]) == ("online", [0, 4], 1, 4)
+    assert status["cache_bytes_used"] > 0
+    assert status["decode_us"] > 0
+
+
+async def test_progress_is_told_from_the_files_to_the_measurement(options: ProviderOptions) -> None:
+    said: list[str] = []
+    provider = Provider(options)
+    await provider.start(lambda what, done, total: said.append(what))
+    await provider.close()
+    order = list(dict.fromkeys(said))
+    assert order[-4:] == ["joining the swarm", "checking weights", "testing kernels", "measuring"]
+
+
+async def test_a_provider_without_blocks_takes_what_nobody_serves(options: ProviderOptions, provider_of: Build) -> None:
+    first = await provider_of(replace(options, blocks=None))
+    assert first.span == Span(0, 4)
+
+
+async def test_records_and_pings_tell_the_state(
+    options: ProviderOptions, provider_of: Build, observer_of: Build, eventually: Build
+) -> None:
+    first = await provider_of(replace(options, blocks=Span(0, 2)))
+    second = await provider_of(replace(options, blocks=Span(2, 4)), first)
+    observer = await observer_of(first)
+
+    async def seen() -> dict[str, ProviderRecord]:
+        return {record.peer_id: record for record in await Directory(observer).fetch(first.model_root)}
+
+    records = await seen()
+    assert {peer: (record.span, record.state) for peer, record in records.items()} == {
+        first.peer_id: (Span(0, 2), PeerState.ONLINE),
+        second.peer_id: (Span(2, 4), PeerState.ONLINE),
+    }
+    mine = records[second.peer_id]
+    assert (mine.model_name, mine.cache_bytes_free) == ("llama", 1 << 22)
+    assert mine.decode_us > 0
+    assert await Pinger(observer.p2p).ping(first.peer_id) > 0
+    await first.drain(0.0)
+    assert (await seen())[first.peer_id].state is PeerState.LEAVING
+    await second.close()
+    assert (await seen())[second.peer_id].state is PeerState.LEAVING
+
+
+async def test_the_record_is_refreshed(options: ProviderOptions, provider_of: Build, observer_of: Build) -> None:
+    provider = await provider_of(replace(options, refresh_s=0.1))
+    directory = Directory(await observer_of(provider))
+    (before,) = await directory.fetch(provider.model_root)
+    async with asyncio.timeout(5):
+        while (await directory.fetch(provider.model_root))[0].expires_at_ms == before.expires_at_ms:
+            await asyncio.sleep(0.02)
+
+
+async def test_draining_ends_when_the_last_session_does(
+    options: ProviderOptions, provider_of: Build, connect: Build
+) -> None:
+    provider = await provider_of(options)
+    stream = await connect(provider)
+    await stream.send(request_to(provider))
+    await stream.expect(SessionOpened)
+    draining = asyncio.create_task(provider.drain(30.0))
+    assert (await stream.expect(Heartbeat)).draining
+    assert provider.state is ProviderState.LEAVING
+    late = await connect(provider)
+    await late.send(request_to(provider, session_id=SessionId(b"t" * 16)))
+    assert (await late.expect(Refusal)).code is ErrorCode.DRAINING
+    assert not draining.done()
+    await stream.send(SessionClose())
+    await asyncio.wait_for(draining, 5.0)
+
+
+async def test_closing_tells_sessions_and_is_idempotent(
+    options: ProviderOptions, provider_of: Build, connect: Build
+) -> None:
+    provider = await provider_of(options)
+    stream = await connect(provider)
+    await stream.send(request_to(provider))
+    await stream.expect(SessionOpened)
+    closing = asyncio.create_task(provider.close())
+    assert (await stream.expect(Refusal)).code is ErrorCode.DRAINING
+    await asyncio.wait_for(closing, 5.0)
+    await provider.close()
+    assert provider.state is ProviderState.CLOSED
+
+
+async def test_closing_in_the_middle_of_the_start_leaves_nothing(options: ProviderOptions) -> None:
+    provider = Provider(options)
+    reached = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "testing kernels":
+            loop.call_soon_threadsafe(reached.set)
+
+    starting = asyncio.create_task(provider.start(progress))
+    await asyncio.wait_for(reached.wait(), 20.0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    await asyncio.wait_for(provider.close(), 5.0)
+    assert provider.state is ProviderState.CLOSED
+
+
+async def test_the_key_file_keeps_the_identity(options: ProviderOptions, provider_of: Build, tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    provider = await provider_of(replace(options, identity_path=path))
+    assert provider.peer_id == NodeKey.load_or_create(path).peer_id
+
+
+async def test_a_private_provider_refuses_strangers(
+    options: ProviderOptions, provider_of: Build, connect: Build
+) -> None:
+    provider = await provider_of(replace(options, allowed_peers=frozenset({PeerId("friend")})))
+    stream = await connect(provider)
+    await stream.send(request_to(provider))
+    assert (await stream.expect(Refusal)).code is ErrorCode.UNAUTHORISED
+
+
+# ---------------------------------------------------------------- starts that fail
+
+
+async def fails(options: ProviderOptions, error: type[Exception], says: str) -> None:
+    provider = Provider(options)
+    with pytest.raises(error, match=says):
+        await provider.start()
+    await provider.close()
+
+
+async def test_an_unknown_model_is_refused(options: ProviderOptions) -> None:
+    await fails(replace(options, model="no-such-model"), UnknownModel, "no-such-model")
+
+
+async def test_blocks_beyond_the_model_are_refused(options: ProviderOptions) -> None:
+    await fails(replace(options, blocks=Span(2, 9)), BadRequest, "0:4")
+
+
+async def test_an_initial_peer_that_does_not_answer_is_named(options: ProviderOptions) -> None:
+    peer = f"/ip4/127.0.0.1/tcp/9/p2p/{NodeKey.generate().peer_id}"
+    await fails(replace(options, initial_peers=(peer,)), PeerUnreachable, "tcp/9")
+
+
+async def test_a_port_in_use_is_named(options: ProviderOptions) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        await fails(replace(options, listen=(f"/ip4/127.0.0.1/tcp/{port}",)), AddressInUse, str(port))
+
+
+async def test_a_changed_weight_is_named_and_nothing_is_served(options: ProviderOptions, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(options.model, copy)
+    load_or_build_manifest(copy)
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    await fails(replace(options, model=str(copy)), WeightsCorrupt, "differs from the manifest")
