@@ -14,7 +14,7 @@ from peerz_node.commands.model import model
 from peerz_node.commands.run import run
 from peerz_node.commands.status import status
 from peerz_node.invocation import Invocation, PeerzGroup
-from peerz_node.runtime import install_signals, prepare_environment, quiet_libraries
+from peerz_node.runtime import end_well_on_sigterm, install_signals, prepare_environment, quiet_libraries
 
 _BEFORE_COMMANDS = frozenset({"model", "peer", "log_json"})
 """Group options that also make sense with a command behind them."""
@@ -61,6 +61,7 @@ def cli(
 
 def _without_command(ctx: click.Context, compute: bool, ready_file: Path | None) -> None:
     if compute:
+        end_well_on_sigterm()
         from peerz_node.provide import provide
 
         provide(ctx.obj.settings(), ready_file)

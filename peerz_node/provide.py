@@ -29,7 +29,6 @@ from peerz_node.readiness import check_ready_path, remove_ready_file, write_read
 
 if TYPE_CHECKING:
     from compute.server.provider import Provider
-
     from peerz_node.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -71,7 +70,6 @@ def provide(settings: Settings, ready_file: Path | None) -> NoReturn:
     required_model(settings)
     if ready_file is not None:
         check_ready_path(ready_file)
-    signal.signal(signal.SIGTERM, _end_before_loading)
     with claimed_identity(settings.identity) as identity:
         from peerz_node.provider_factory import build_provider  # the slow import: Ctrl-C still works as usual here
 
@@ -170,10 +168,6 @@ def shareable(addresses: Sequence[str]) -> str:
     """The address that others can most likely use: a loopback address only when there is no other."""
     outside = [a for a in addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
     return (outside or list(addresses))[0]
-
-
-def _end_before_loading(number: int, frame: object) -> None:
-    raise SystemExit(0)
 
 
 def _finish_despite_threads(code: int) -> None:

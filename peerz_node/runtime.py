@@ -54,5 +54,14 @@ def install_signals() -> None:
     signal.signal(signal.SIGTERM, _on_sigterm)
 
 
+def end_well_on_sigterm() -> None:
+    """SIGTERM ends a provider that does not serve yet with exit code 0: it was asked to, and has nothing to drain."""
+    signal.signal(signal.SIGTERM, _on_sigterm_of_provider)
+
+
+def _on_sigterm_of_provider(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     raise SystemExit(EXIT_TERMINATED)

@@ -1,9 +1,10 @@
 """The model manifest: what a model *is*, so that strangers can agree on it. Design 5.1.
 
-A tensor's leaf is the hash of `name || dtype || shape || bytes` as the checkpoint stores it (little-endian, row-major).
-Tensors are sorted by name. A block's root is over its tensors, a span's over its blocks' roots, `outer` over everything
-outside the blocks. The model's root is over (config hash, tokenizer hash, outer root, block roots ...). The manifest lies
-beside the model as `peerz-manifest.json` and is believed only as far as its own root follows from its leaves.
+A tensor's leaf is the hash of `name || dtype || shape || bytes` as the checkpoint stores it (little-endian,
+row-major). Tensors are sorted by name. A block's root is over its tensors, a span's over its blocks' roots, `outer`
+over everything outside the blocks. The model's root is over (config hash, tokenizer hash, outer root, block roots
+...). The manifest lies beside the model as `peerz-manifest.json` and is believed only as far as its own root follows
+from its leaves.
 """
 
 from __future__ import annotations

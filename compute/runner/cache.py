@@ -6,8 +6,12 @@ tokens come:
     lane 0   [ segment A: 0..600 ][ tail: 600..612 ]
     lane 1   [ segment A: 0..600 ][ tail: 600..609 ]        A is held, and counted, once
 
-Nothing is reserved for a maximum length. Roll-back is a shorter length; a step that is not committed leaves no trace. Every
-buffer is paid for in a CachePool *before* it is allocated, so the budget holds also while a growing tail is copied.
+Nothing is reserved for a maximum length. Every buffer is paid for in a CachePool *before* it is allocated, so the budget
+holds also while a growing tail is copied.
+
+A step is a transaction: `begin` rolls back to the step's position and pays for its tokens, `commit` counts tokens as they
+are written, and `keep` or `undo` ends it. Roll-back is a shorter length; what new tokens will overwrite is set aside until
+the step is kept: a few tokens as a copy, many by turning the tail into a segment and going on in a fresh one.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ _ROUND = 64
 _GROWTH = 1.25
 _SHARE_MIN = 64
 """A tail shorter than this is copied at a fork: sharing it would cost more in every later step than it saves."""
-_SEGMENTS_MAX = 4
+_SET_ASIDE_MAX = 64
+"""More overwritten tokens than this are not copied for a possible undo; their buffer is kept instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,17 @@ class Segment:
             self._pool.give_back(self.paid)
 
 
+@dataclass(slots=True)
+class _Undo:
+    """What a lane was before a step: `own` tokens in its tail, of which `saved` will be overwritten from `at` on; or, where
+    the tail itself was set aside, the `segments` that held everything."""
+
+    own: int = 0
+    at: int = 0
+    saved: torch.Tensor | None = None
+    segments: list[tuple[Segment, int]] | None = None
+
+
 class LaneCache:
     """Keys and values of one sequence. `length` tokens are committed."""
 
@@ -102,6 +118,7 @@ class LaneCache:
         self._capacity = 0
         self._wanted = 0
         self._own = 0
+        self._undo: _Undo | None = None
 
     @property
     def length(self) -> int:
@@ -109,12 +126,15 @@ class LaneCache:
 
     @property
     def bytes_paid(self) -> int:
-        """Bytes taken from the pool for the tail, and for a larger one to come; segments are paid by themselves."""
-        return (self._capacity + self._wanted) * self._shape.bytes_per_token
+        """Bytes taken from the pool for the tail, a larger one to come, and what is set aside. Segments pay for themselves."""
+        saved = self._undo.saved if self._undo is not None else None
+        return (self._capacity + self._wanted) * self._shape.bytes_per_token + (0 if saved is None else saved.nbytes)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        return tuple(segment for segment, _ in self._segments)
+        """All that the lane holds, those set aside by a running step included."""
+        aside = self._undo.segments if self._undo is not None else None
+        return tuple(segment for segment, _ in (*self._segments, *(aside or ())))
 
     # ------------------------------------------------------------ growing
 
@@ -134,8 +154,9 @@ class LaneCache:
         if not self._wanted:
             return
         larger = self._shape.allocate(self._wanted)
-        if self._tail is not None and self._own:
-            larger[:, :, : self._own].copy_(self._tail[:, :, : self._own])
+        if self._tail is not None:
+            used = max(self._own, self._undo.own) if self._undo is not None else self._own
+            larger[:, :, :used].copy_(self._tail[:, :, :used])
         self._pool.give_back(self._capacity * self._shape.bytes_per_token)
         self._tail, self._capacity, self._wanted = larger, self._wanted, 0
 
@@ -143,7 +164,12 @@ class LaneCache:
         own = max(0, position - self._shared) + n_tokens
         if own <= self._capacity or n_tokens == 0:
             return self._capacity
-        return -(-int(own * _GROWTH) // _ROUND) * _ROUND
+        return self._rounded(own)
+
+    @staticmethod
+    def _rounded(tokens: int) -> int:
+        """Capacity to take for `tokens`: some headroom, so that a lane that grows by single tokens is seldom copied."""
+        return -(-int(tokens * _GROWTH) // _ROUND) * _ROUND
 
     # ------------------------------------------------------------ one step
 
@@ -162,7 +188,71 @@ class LaneCache:
         return [segment.buffer[:, :, :used].unbind(0) for segment, used in self._segments]
 
     def commit(self, n_tokens: int) -> None:
+        """The next `n_tokens` have been written."""
         self._own += n_tokens
+
+    # ------------------------------------------------------------ a step as a transaction
+
+    def begin(self, position: int, n_tokens: int) -> bool:
+        """Rolls back to `position`, with room for `n_tokens` more; False, with nothing changed, when the pool has not enough.
+
+        Until `keep` or `undo`, the lane can return to what it is now.
+        """
+        if self._undo is not None:
+            raise AssertionError("a lane takes part in one step at a time")
+        overwritten = max(0, min(self.length, position + n_tokens) - position)
+        if position < self._shared or overwritten > _SET_ASIDE_MAX:
+            return self._begin_apart(position, n_tokens)
+        saved_bytes = overwritten * self._shape.bytes_per_token
+        if not self._pool.take(saved_bytes):
+            return False
+        if not self.reserve(position, n_tokens):
+            self._pool.give_back(saved_bytes)
+            return False
+        at = position - self._shared
+        self._undo = _Undo(own=self._own, at=at)
+        if overwritten and self._tail is not None:
+            self._undo.saved = self._tail[:, :, at : at + overwritten].clone()
+        self._own = at
+        return True
+
+    def _begin_apart(self, position: int, n_tokens: int) -> bool:
+        """`begin` that leaves the old buffers as they are."""
+        needed = self._rounded(n_tokens)
+        if not self._pool.take(needed * self._shape.bytes_per_token):
+            return False
+        self.share(at_least=1)
+        self._undo = _Undo(segments=[(segment.hold(), used) for segment, used in self._segments])
+        self.truncate(position)
+        self._wanted = needed
+        return True
+
+    def keep(self) -> None:
+        """Ends a step that succeeded: what it set aside is freed. Nothing happens without a step."""
+        undo, self._undo = self._undo, None
+        if undo is None:
+            return
+        if undo.saved is not None:
+            self._pool.give_back(undo.saved.nbytes)
+        for segment, _ in undo.segments or ():
+            segment.let_go()
+
+    def undo(self) -> None:
+        """Ends a step that failed: the lane is what it was at `begin`. Nothing happens without a step."""
+        undo, self._undo = self._undo, None
+        if undo is None:
+            return
+        if undo.segments is not None:
+            self.free()
+            self._segments = undo.segments
+            self._shared = sum(used for _, used in undo.segments)
+            return
+        self._pool.give_back(self._wanted * self._shape.bytes_per_token)
+        self._wanted = 0
+        if undo.saved is not None and self._tail is not None:
+            self._tail[:, :, undo.at : undo.at + undo.saved.shape[2]].copy_(undo.saved)
+            self._pool.give_back(undo.saved.nbytes)
+        self._own = undo.own
 
     # ------------------------------------------------------------ roll-back, forks, end
 
@@ -183,8 +273,12 @@ class LaneCache:
         self._segments, self._shared = kept, length
 
     def share(self, at_least: int = _SHARE_MIN) -> None:
-        """Turns a tail of `at_least` tokens into a segment, so that forks can hold it by reference."""
-        if self._own < at_least or self._tail is None or len(self._segments) >= _SEGMENTS_MAX:
+        """Turns a tail of `at_least` tokens into a segment, so that forks can hold it by reference.
+
+        A tail that is short beside what is shared already stays: sequences that fork again and again would fall into ever
+        more pieces. So the number of segments grows with the logarithm of the length.
+        """
+        if self._tail is None or self._own < max(at_least, self._shared // 2 if at_least > 1 else 0):
             return
         paid = self._capacity * self._shape.bytes_per_token
         self._segments.append((Segment(self._tail, self._own, paid, self._pool).hold(), self._own))
@@ -208,6 +302,7 @@ class LaneCache:
 
     def free(self) -> None:
         """Pays everything back; the lane is empty afterwards."""
+        self.keep()
         self._pool.give_back(self.bytes_paid)
         for segment, _ in self._segments:
             segment.let_go()

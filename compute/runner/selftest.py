@@ -107,9 +107,7 @@ def _error(got: torch.Tensor, expected: torch.Tensor, x: torch.Tensor) -> float:
     return float(((got - expected).norm(dim=-1) / added).max())
 
 
-def _feed(
-    runner: BlockRunner, span: Span, batch: Sequence[tuple[LaneCache, torch.Tensor]]
-) -> list[torch.Tensor]:
+def _feed(runner: BlockRunner, span: Span, batch: Sequence[tuple[LaneCache, torch.Tensor]]) -> list[torch.Tensor]:
     for lane, x in batch:
         lane.reserve(lane.length, x.shape[0])
     outputs = runner.run(span, [BatchRow(lane, x) for lane, x in batch])

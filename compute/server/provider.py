@@ -209,7 +209,8 @@ class Provider:
         options, manifest, files = self._options, joined.manifest, joined.files
         if options.blocks is not None:
             return given_placement(options.blocks, manifest, files.name, options.cache_bytes)
-        records = await joined.link.records(manifest.root)
+        known = await joined.link.records(manifest.root)
+        records = tuple(record for record in known if record.peer_id != joined.key.peer_id)  # an earlier life's
         free_bytes = read_free_bytes(torch.device(options.device))
         return await asyncio.to_thread(
             choose_placement, records, manifest, files, options.precision, free_bytes, options.cache_bytes

@@ -13,7 +13,7 @@ from hivemind.utils import get_dht_time
 from compute.errors import RecordInvalid
 from compute.identity import Signer
 from compute.swarm.network import SwarmNetwork
-from compute.swarm.records import ProviderRecord, PeerState, open_record, seal_record
+from compute.swarm.records import PeerState, ProviderRecord, open_record, seal_record
 from compute.swarm.validator import INDEX_KEY, model_key
 
 logger = logging.getLogger(__name__)

@@ -60,8 +60,8 @@ class SwarmNetwork:
     async def create(cls, options: NetworkOptions) -> SwarmNetwork:
         """Starts the daemon and joins.
 
-        Raises BadRequest for malformed addresses, AddressInUse naming the port, PeerUnreachable when none of the initial peers
-        answers in time.
+        Raises BadRequest for malformed addresses, AddressInUse naming the port, PeerUnreachable when none of the
+        initial peers answers in time.
         """
         for address in options.initial_peers:
             _parsed(address, needs_peer=True)
@@ -149,5 +149,7 @@ def _check_free(address: Multiaddr) -> None:
             probe.bind((match[2], int(match[3])))
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
-                raise AddressInUse(f"port {match[3]} of {match[2]} is in use or not ours; choose another --listen") from error
+                raise AddressInUse(
+                    f"port {match[3]} of {match[2]} is in use or not ours; choose another --listen"
+                ) from error
             raise

@@ -34,7 +34,7 @@ class PeerLoad:
     sessions: int
 
 
-class PeerzInfo(ServicerBase):  # type: ignore[misc]
+class PeerzInfo(ServicerBase):
     """Answers pings with the provider's present load."""
 
     def __init__(self, load: Callable[[], PeerLoad]) -> None:

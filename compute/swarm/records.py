@@ -1,7 +1,8 @@
 """What a provider says of itself in the DHT, signed by its node key. Design 4.3.
 
-A record is short-lived: TTL_S after it was signed nobody believes it any more. Its owner is the key inside it, whose hash is the peer id under
-which the DHT files it, so a record can be neither forged nor moved to another peer, another model or another network.
+A record is short-lived: TTL_S after it was signed nobody believes it any more. Its owner is the key inside it, whose
+hash is the peer id under which the DHT files it, so a record can be neither forged nor moved to another peer, another
+model or another network.
 """
 
 from __future__ import annotations
@@ -13,10 +14,18 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from compute.errors import BadMessage, RecordInvalid
-from compute.identity import NETWORK_ID_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Signer, peer_id_of, signed_payload, verify
+from compute.identity import (
+    NETWORK_ID_BYTES,
+    PUBLIC_KEY_BYTES,
+    SIGNATURE_BYTES,
+    Signer,
+    peer_id_of,
+    signed_payload,
+    verify,
+)
 from compute.types import HASH_BYTES, Codec, PeerId, Span, WireDType
 from compute.wire import peerz_pb2 as pb
-from compute.wire.messages import parse_codec, parse_dtype, parse_span, parse_text, span_message
+from compute.wire.fields import parse_codec, parse_dtype, parse_span, parse_text, span_message
 
 TTL_S = 45.0
 REFRESH_S = 15.0

@@ -1,12 +1,13 @@
 """Which providers a session goes through. Pure: records and measured round trips in, a route out.
 
-A route is a shortest path over block boundaries. From boundary `b` a provider that serves block `b` leads to every boundary up to its own
-end, so a hop may use part of what its provider serves. An edge costs what a generation of `new_tokens` after a prompt would take there:
+A route is a shortest path over block boundaries. From boundary `b` a provider that serves block `b` leads to every
+boundary up to its own end, so a hop may use part of what its provider serves. An edge costs what a generation of
+`new_tokens` after a prompt would take there:
 
     new_tokens * (round trip + queue + decode time of the blocks used) + prompt_tokens / prefill rate of the blocks used
 
-Only boundaries at which some span starts or ends can be worth a change of hop. Costs of equal providers are told apart by a hash of the client's
-seed, so that clients spread over replicas instead of all choosing the same one.
+Only boundaries at which some span starts or ends can be worth a change of hop. Equal providers are told apart by a hash
+of the client's seed, so that clients spread over replicas instead of all choosing the same one.
 """
 
 from __future__ import annotations
@@ -91,9 +92,7 @@ class Route:
         return sum(hop.cost.token_s for hop in self.hops)
 
 
-def plan_route(
-    request: RouteRequest, records: Sequence[ProviderRecord], rtt_s: Mapping[PeerId, float]
-) -> Route:
+def plan_route(request: RouteRequest, records: Sequence[ProviderRecord], rtt_s: Mapping[PeerId, float]) -> Route:
     """The route of least expected time. Raises NoRoute, naming the blocks that nobody serves."""
     usable = [record for record in records if _is_usable(record, request)]
     boundaries = _boundaries(usable, request.within)

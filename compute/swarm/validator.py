@@ -1,4 +1,4 @@
-"""Which records a DHT node keeps and passes on: those that the peer named by their subkey has signed, under the right key."""
+"""Which records a DHT node keeps and passes on: those that the peer named by their subkey signed, under the right key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model_key(model_root: bytes) -> str:
     return f"peerz/1/model/{model_root.hex()}"
 
 
-class RecordValidator(RecordValidatorBase):  # type: ignore[misc]
+class RecordValidator(RecordValidatorBase):
     """For every store that others ask of us, and every value that they return to us."""
 
     def __init__(self, network_id: bytes, clock: Callable[[], float] = get_dht_time) -> None:
@@ -56,5 +56,7 @@ class RecordValidator(RecordValidatorBase):  # type: ignore[misc]
         if record.key not in [DHTID.generate(source=key).to_bytes() for key in keys]:
             raise RecordInvalid("a record under another model's key", peer=provider.peer_id)
         if record.expiration_time > provider.expires_at_s + _EXPIRY_SLACK_S:
-            raise RecordInvalid("a record that the DHT should keep for longer than its owner signed", peer=provider.peer_id)
+            raise RecordInvalid(
+                "a record that the DHT should keep for longer than its owner signed", peer=provider.peer_id
+            )
         return provider

@@ -199,9 +199,9 @@ async def p2p_of() -> AsyncIterator[Callable[..., Any]]:
     nodes: list[P2P] = []
 
     async def make(*peers: P2P, addresses: Sequence[str] = ()) -> P2P:
-        addresses = [*addresses, *(str(a) for peer in peers for a in await peer.get_visible_maddrs())]
+        visible = [str(address) for peer in peers for address in await peer.get_visible_maddrs()]
         node = await P2P.create(
-            initial_peers=addresses,
+            initial_peers=[*addresses, *visible],
             host_maddrs=["/ip4/127.0.0.1/tcp/0"],
             nat_port_map=False,
             auto_nat=False,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,7 +31,6 @@ from compute.wire.messages import (
     StepAck,
     StepMessage,
     StepOutput,
-    build_client_message,
 )
 from compute.wire.receipts import ReceiptChecker, SessionIdentity
 
@@ -365,44 +362,6 @@ async def test_a_client_that_does_not_read_is_cut(
         await eventually(lambda: not engine.held, within_s=10.0)
     assert "takes nothing" in caplog.text
     await service.close()
-
-
-_KILLED_CLIENT = """
-import asyncio, sys
-from hivemind.p2p import P2P, PeerID
-async def main(address, peer, protocol):
-    p2p = await P2P.create(initial_peers=[address], host_maddrs=["/ip4/127.0.0.1/tcp/0"], nat_port_map=False,
-                           auto_nat=False, use_relay=False)
-    _, reader, writer = await p2p.call_binary_stream_handler(PeerID.from_base58(peer), protocol)
-    writer.write(bytes.fromhex(sys.stdin.readline()))
-    await writer.drain()
-    await reader.readexactly(4)
-    print("open", flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main(*sys.argv[1:4]))
-"""
-
-
-@pytest.mark.e2e
-async def test_the_cache_of_a_client_that_is_killed_is_free_within_a_second(
-    served: Served, request_of: Build, eventually: Build
-) -> None:
-    address = (await served.provider.get_visible_maddrs())[0]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _KILLED_CLIENT, str(address), served.provider.peer_id.to_base58(), STREAM_PROTOCOL,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(frame(build_client_message(request_of())).hex().encode() + b"\n")
-    await process.stdin.drain()
-    assert (await asyncio.wait_for(process.stdout.readline(), 60)).strip() == b"open"
-    assert served.engine.held
-    process.kill()
-    killed_at = time.monotonic()
-    await eventually(lambda: not served.engine.held, within_s=1.0)
-    assert time.monotonic() - killed_at < 1.0
-    await process.wait()
 
 
 # ---------------------------------------------------------------- leaving

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import torch
 from hivemind.p2p import PeerID
+from safetensors.torch import load_file, save_file
 
 from compute.errors import AddressInUse, BadRequest, ErrorCode, PeerUnreachable, UnknownModel, WeightsCorrupt
 from compute.identity import NodeKey
@@ -135,8 +136,15 @@ async def test_progress_is_told_from_the_files_to_the_measurement(options: Provi
 
 
 async def test_a_provider_without_blocks_takes_what_nobody_serves(options: ProviderOptions, provider_of: Build) -> None:
-    first = await provider_of(replace(options, blocks=None))
-    assert first.span == Span(0, 4)
+    first = await provider_of(replace(options, blocks=Span(0, 2)))
+    second = await provider_of(replace(options, blocks=None), first)
+    assert second.span == Span(2, 4)
+
+
+async def test_the_first_provider_without_blocks_takes_the_whole_model(
+    options: ProviderOptions, provider_of: Build
+) -> None:
+    assert (await provider_of(replace(options, blocks=None))).span == Span(0, 4)
 
 
 async def test_records_and_pings_tell_the_state(
@@ -168,9 +176,12 @@ async def test_the_record_is_refreshed(options: ProviderOptions, provider_of: Bu
     provider = await provider_of(replace(options, refresh_s=0.1))
     directory = Directory(await observer_of(provider))
     (before,) = await directory.fetch(provider.model_root)
-    async with asyncio.timeout(5):
-        while (await directory.fetch(provider.model_root))[0].expires_at_ms == before.expires_at_ms:
+
+    async def refreshed() -> None:
+        while (await directory.fetch(provider.model_root))[0].expires_at_ms == before.expires_at_ms:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+    await asyncio.wait_for(refreshed(), 5.0)
 
 
 async def test_draining_ends_when_the_last_session_does(
@@ -272,8 +283,8 @@ async def test_a_changed_weight_is_named_and_nothing_is_served(options: Provider
     copy = tmp_path / "model"
     shutil.copytree(options.model, copy)
     load_or_build_manifest(copy)
-    weights = copy / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[-5] ^= 1
-    weights.write_bytes(data)
-    await fails(replace(options, model=str(copy)), WeightsCorrupt, "differs from the manifest")
+    tensors = load_file(copy / "model.safetensors")
+    changed = "model.layers.1.mlp.down_proj.weight"
+    tensors[changed][0, 0] += 1e-3
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    await fails(replace(options, model=str(copy)), WeightsCorrupt, changed)

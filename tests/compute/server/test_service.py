@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,16 @@ from compute.server.service import SessionService
 from compute.server.terms import ServedTerms
 from compute.types import Codec, Row, SessionId, Span, StepHeader, WireDType
 from compute.wire.codecs import decode, encode
-from compute.wire.frames import STREAM_PROTOCOL
-from compute.wire.messages import Refusal, SessionOpen, SessionOpened, StepAck, StepMessage, StepOutput
+from compute.wire.frames import STREAM_PROTOCOL, frame
+from compute.wire.messages import (
+    Refusal,
+    SessionOpen,
+    SessionOpened,
+    StepAck,
+    StepMessage,
+    StepOutput,
+    build_client_message,
+)
 
 Build = Callable[..., Any]
 KEY = NodeKey(b"k" * 32)
@@ -39,8 +48,7 @@ class Swarm:
     terms: ServedTerms
     probe: Build
 
-    async def open(self, session_id: bytes, **changes: Any) -> Any:
-        stream = await self.probe(self.client, self.provider.peer_id)
+    def request(self, session_id: bytes, **changes: Any) -> SessionOpen:
         fields: dict[str, Any] = {
             "session_id": SessionId(session_id * 16),
             "client_key": b"c" * 32,
@@ -53,7 +61,11 @@ class Swarm:
             "lanes": 2,
             "max_tokens": 128,
         }
-        await stream.send(SessionOpen(**{**fields, **changes}))
+        return SessionOpen(**{**fields, **changes})
+
+    async def open(self, session_id: bytes, **changes: Any) -> Any:
+        stream = await self.probe(self.client, self.provider.peer_id)
+        await stream.send(self.request(session_id, **changes))
         await stream.expect(SessionOpened)
         return stream
 
@@ -198,3 +210,49 @@ async def test_the_cache_of_a_client_that_goes_away_is_free_within_a_second(
     assert swarm.engine.stats().cache_bytes_used > 0
     stream.close()
     await eventually(lambda: swarm.engine.stats().cache_bytes_used == 0, within_s=1.0)
+
+
+_CLIENT = """
+import asyncio, sys
+from hivemind.p2p import P2P, PeerID
+
+async def main(address, peer, protocol):
+    p2p = await P2P.create(initial_peers=[address], host_maddrs=["/ip4/127.0.0.1/tcp/0"], nat_port_map=False,
+                           auto_nat=False, use_relay=False)
+    _, reader, writer = await p2p.call_binary_stream_handler(PeerID.from_base58(peer), protocol)
+    for line in sys.stdin:
+        message, _, answers = line.partition(" ")
+        writer.write(bytes.fromhex(message))
+        for _ in range(int(answers)):
+            await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+    print("answered", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.e2e
+async def test_the_cache_of_a_client_that_is_killed_is_free_within_a_second(
+    swarm: Swarm, states: tuple[torch.Tensor, torch.Tensor], eventually: Build
+) -> None:
+    address = str((await swarm.provider.get_visible_maddrs())[0])
+    peer = swarm.provider.peer_id.to_base58()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _CLIENT, address, peer, STREAM_PROTOCOL,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    hidden = encode(states[0], Codec.RAW, WireDType.FP32)
+    opening, stepping = (
+        frame(build_client_message(message)).hex()
+        for message in (swarm.request(b"k"), StepMessage(StepHeader(0, (Row(0, 0, 24),)), hidden))
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{opening} 1\n{stepping} 2\n".encode())  # SessionOpened; StepAck and StepOutput
+    process.stdin.write_eof()
+    assert (await asyncio.wait_for(process.stdout.readline(), 60)).strip() == b"answered"
+    assert swarm.engine.stats().cache_bytes_used > 0
+    process.kill()
+    await eventually(lambda: swarm.engine.stats().cache_bytes_used == 0, within_s=1.0)
+    await process.wait()

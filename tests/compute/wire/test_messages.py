@@ -193,6 +193,33 @@ def test_a_long_message_with_few_fields_is_read() -> None:
     assert parse_client_message(build_client_message(message)) == message
 
 
+LONG = StepMessage(StepHeader(7, (Row(0, 0, 1),)), EncodedTensor(WireDType.FP32, Codec.RAW, 1, 1, bytes(1 << 17)))
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [b"\xf8\x01\x05", b"\xf9\x01" + bytes(8), b"\xfd\x01" + bytes(4), b"\xfb\x01\xfc\x01", b"\xfa\x01\x02xx"],
+    ids=["varint", "8 bytes", "4 bytes", "group", "length and bytes"],
+)
+def test_a_long_message_may_have_fields_of_newer_versions(unknown: bytes) -> None:
+    data = build_client_message(LONG)
+    assert parse_client_message(unknown + data + unknown) == LONG
+
+
+@given(st.binary(max_size=12), st.data())
+def test_long_garbage_is_a_valid_message_or_a_typed_error(garbage: bytes, data: st.DataObject) -> None:
+    whole = build_client_message(LONG)
+    at = data.draw(st.one_of(st.integers(0, 40), st.integers(len(whole) - 40, len(whole))))
+    with contextlib.suppress(BadMessage):
+        parse_client_message(whole[:at] + garbage + whole[at:])
+
+
+@pytest.mark.parametrize("start", [b"\xff" * 11, b"\x07", b"\x12" + b"\xff" * 9 + b"\x7f", b"\x0b" * 101])
+def test_a_long_message_that_is_malformed_is_refused(start: bytes) -> None:
+    with pytest.raises(BadMessage):
+        parse_client_message(start + bytes(1 << 17))
+
+
 def _field(number: int, payload: bytes) -> bytes:
     length, encoded = len(payload), b""
     while length >= 0x80:

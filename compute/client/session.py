@@ -1,0 +1,587 @@
+"""A session over all blocks of a model: a chain of hops that is repaired while it runs.
+
+A step passes the hops one after the other. What each was fed goes into the history; the bytes that one hop answered are
+what the next one is sent, as long as their formats agree. Any hop may fail at any time: then the step stays where it
+is, the gap is planned anew, the new hops are replayed the history, and the step goes on with them. It is committed when
+it came through the last hop; if it never does, the lanes are as before and the hops that had taken it are dropped, to
+be rebuilt from history by the next step.
+
+    hop answers                 on to the next one
+    hop lost, garbage, INTERNAL its peer is avoided; gap planned anew; replay; same step again
+    CACHE_FULL, OVERLOADED      another provider takes over if there is one, else wait and send the same step again
+    DRAINING (announced)        moved before the next step if there is another provider
+    DRAINING, MOVED (refused)   like a lost hop
+    wrong receipt, equivocation the session ends with that error, the peer is banned
+    no provider in time         NoRoute names the blocks
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from compute.client.failover import Suspects, gap_at, opening_rows, plan_replay
+from compute.client.history import Draft, History
+from compute.client.hop import HopConnection, HopTimes, Transport
+from compute.errors import (
+    BadReceipt,
+    BadRequest,
+    CacheFull,
+    CallerError,
+    ComputeError,
+    Equivocation,
+    LinkLost,
+    NoRoute,
+    Overloaded,
+    PeerFault,
+    Refused,
+)
+from compute.identity import NodeKey
+from compute.types import SESSION_ID_BYTES, Codec, PeerId, Row, SessionId, Span, WireDType
+from compute.wire.codecs import EncodedTensor, decode, encode
+from compute.wire.messages import SessionOpen
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HopTarget:
+    """A provider that is to serve `span` of a session, and how to talk to it."""
+
+    peer: PeerId
+    span: Span
+    provider_key: bytes
+    codec: Codec = Codec.RAW
+    dtype: WireDType = WireDType.FP32
+    rtt_s: float = 0.0
+
+
+class Swarm(Transport, Protocol):
+    """What a session needs of the swarm."""
+
+    def plan(self, within: Span, avoided: Collection[PeerId], tokens: int) -> Sequence[HopTarget]:
+        """Hops that tile `within` on peers not in `avoided`, for lanes that hold `tokens` now. Raises NoRoute."""
+
+    async def refresh(self) -> None:
+        """Makes `plan` know what providers say now. Never raises for peers that do not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a session treats its hops.
+
+    Args:
+        give_up_s: the longest that one step looks for providers, counted from its first failure.
+        open_give_up_s: the same at the start, where waiting seldom helps.
+        retry_s: before the first repetition of a plan that failed; doubled each time, up to `retry_s_max`.
+        refusal_s_max: the longest wait for a provider that says when it will have room.
+        move_retry_s: before a draining provider, for whom there was no replacement, is looked after again.
+        replay_tokens: of one step of a replay.
+    """
+
+    times: HopTimes = field(default_factory=HopTimes)
+    give_up_s: float = 30.0
+    open_give_up_s: float = 3.0
+    retry_s: float = 0.1
+    retry_s_max: float = 2.0
+    refusal_s_max: float = 5.0
+    move_retry_s: float = 2.0
+    replay_tokens: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTerms:
+    """What a session is about, the same for all of its hops. `lanes_max` may be reached by forks."""
+
+    model_root: bytes
+    network_id: bytes
+    n_blocks: int
+    width: int
+    lanes_max: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteHop:
+    peer: PeerId
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRoute:
+    """The hops that serve a session now, first to last; gaps are where one was lost."""
+
+    hops: tuple[RouteHop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HopReport:
+    """Of one hop since it joined the session. Milliseconds are means per step; `link_ms` is what is neither compute nor queue."""
+
+    peer: PeerId
+    span: Span
+    steps: int
+    step_ms: float
+    compute_ms: float
+    queue_ms: float
+
+    @property
+    def link_ms(self) -> float:
+        return self.step_ms - self.compute_ms - self.queue_ms
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """`failovers`: hops that were lost; `failover_s`: the longest time that one step was held up by such losses."""
+
+    steps: int
+    tokens: int
+    replayed_tokens: int
+    failovers: int
+    failover_s: float
+    hops: tuple[HopReport, ...]
+
+
+class InferenceSession:
+    """Lanes of hidden states over all blocks. Methods run on one event loop, one step at a time."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        terms: SessionTerms,
+        lanes: int,
+        suspects: Suspects | None = None,
+        options: SessionOptions | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        if not 1 <= lanes <= terms.lanes_max:
+            raise BadRequest(f"{lanes} lanes; a session has 1 to {terms.lanes_max}")
+        self._swarm = swarm
+        self._terms = terms
+        self._suspects = suspects or Suspects()
+        self._options = options or SessionOptions()
+        self._rng = rng or random.Random()
+        self._client_key = NodeKey.generate()
+        self._history = History(terms.width, lanes)
+        self._hops: dict[int, HopConnection] = {}
+        self._busy = False
+        self._closed = False
+        self._trouble: _Trouble | None = None
+        self._moves_after = 0.0
+        self._steps = self._tokens = self._replayed_tokens = self._failovers = 0
+        self._failover_s = 0.0
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens that each lane holds."""
+        return self._history.lengths
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def route(self) -> SessionRoute:
+        return SessionRoute(tuple(RouteHop(hop.peer, hop.span) for hop in self._live()))
+
+    @property
+    def stats(self) -> SessionStats:
+        return SessionStats(
+            steps=self._steps,
+            tokens=self._tokens,
+            replayed_tokens=self._replayed_tokens,
+            failovers=self._failovers,
+            failover_s=self._failover_s,
+            hops=tuple(_report(hop) for hop in self._live()),
+        )
+
+    # ------------------------------------------------------------------ life
+
+    async def open(self) -> None:
+        """Returns when every block is served. Raises NoRoute, naming those that are not, and leaves nothing open."""
+        try:
+            async with _Exclusive(self):
+                await self._complete(self._options.open_give_up_s)
+        except BaseException:
+            self.close()
+            raise
+
+    async def resume(self) -> None:
+        """Returns when every block is served again after `suspend`. A step does the same by itself."""
+        async with _Exclusive(self):
+            await self._complete(self._options.give_up_s)
+
+    async def suspend(self) -> None:
+        """Frees everything at the providers. The history stays, and `resume` or the next step goes on from it."""
+        async with _Exclusive(self):
+            self._drop_hops()
+
+    def close(self) -> None:
+        """Frees everything. Idempotent; a step that runs is told LinkLost by its hop and ends with that."""
+        self._closed = True
+        self._drop_hops()
+
+    # ------------------------------------------------------------------ steps
+
+    async def step(self, rows: Sequence[Row], hidden: torch.Tensor, fork: Sequence[int] = ()) -> torch.Tensor:
+        """Hidden states after the last block, fp32 `[tokens, width]`, of `hidden`, those before the first.
+
+        `rows` and `fork` mean what `StepHeader` says, `hidden` is packed by rows and of any size and float dtype. After
+        an error the lanes are as they were before.
+
+        Raises BadRequest for what does not fit the lanes, NoRoute when blocks stay unserved, CacheFull or Overloaded
+        when their only providers have no room in time, BadReceipt or Equivocation when a provider lied. The latter
+        close the session, and so does a cancellation.
+        """
+        async with _Exclusive(self):
+            draft = self._drafted(rows, hidden, fork)
+            if not draft.n_tokens and not draft.fork:
+                self._history.commit(draft)
+                return hidden.to(torch.float32)
+            try:
+                await self._move_draining()
+                result = await self._pass_all(draft, hidden)
+            except (BadReceipt, Equivocation, asyncio.CancelledError):
+                self.close()
+                raise
+            except BaseException:
+                self._drop_hops()  # some of them took the step; they are rebuilt from history, which did not
+                raise
+            self._history.commit(draft)
+            self._history.compact()
+            self._note_step(draft)
+            return result
+
+    def truncate(self, lane: int, length: int) -> None:
+        """Rolls `lane` back to its first `length` tokens; its providers hear of it with the lane's next tokens."""
+        if self._busy:
+            raise BadRequest("a step is running; wait for it before rolling back")
+        self._history.truncate(lane, length)
+
+    def _drafted(self, rows: Sequence[Row], hidden: torch.Tensor, fork: Sequence[int]) -> Draft:
+        draft = self._history.draft(rows, fork)
+        if draft.lanes_after > self._terms.lanes_max:
+            raise BadRequest(f"a fork to {draft.lanes_after} lanes; the session was opened for {self._terms.lanes_max}")
+        if any(row.position + row.n_tokens > self._terms.max_tokens for row in rows):
+            raise BadRequest(f"the session holds at most {self._terms.max_tokens} tokens per lane; open a larger one")
+        if hidden.shape != (draft.n_tokens, self._terms.width):
+            raise BadRequest(
+                f"the tensor is {list(hidden.shape)} where the rows have [{draft.n_tokens}, {self._terms.width}]"
+            )
+        return draft
+
+    async def _pass_all(self, draft: Draft, hidden: torch.Tensor) -> torch.Tensor:
+        """The step through all hops, whoever they are in the end."""
+        self._trouble = None
+        values = hidden.detach()
+        wire: EncodedTensor | None = None
+        block = 0
+        while block < self._terms.n_blocks:
+            hop = self._hops.get(block) or await self._fill(block)
+            try:
+                if wire is None or (wire.codec, wire.dtype) != (hop.codec, hop.dtype):
+                    wire = encode(values, hop.codec, hop.dtype)
+                    values = decode(wire)
+                self._history.write(block, draft, values)
+                answer = await hop.step(*self._wire_layout(hop, draft), wire)
+            except ComputeError as error:
+                await self._handle(hop, error)
+            else:
+                wire, values, block = answer.hidden, answer.values, hop.span.end
+        return values.to(torch.float32)
+
+    def _wire_layout(self, hop: HopConnection, draft: Draft) -> tuple[Sequence[Row], Sequence[int]]:
+        if not hop.fresh:
+            return draft.rows, draft.fork
+        # All lanes are empty, or there would have been a replay: so are those that a fork makes of them.
+        return opening_rows(draft.rows, draft.lanes_after), ()
+
+    # ------------------------------------------------------------------ when something goes wrong
+
+    async def _handle(self, hop: HopConnection, error: ComputeError) -> None:
+        """Returns when the same step may be tried again. Raises `error` when that cannot help."""
+        trouble = self._in_trouble(self._options.give_up_s)
+        trouble.note(error)
+        if isinstance(error, BadReceipt | Equivocation):
+            self._suspects.ban(hop.peer)
+            raise error
+        if self._closed or error.peer is None:  # our own doing: closed in the middle, or values that no codec takes
+            raise error
+        if isinstance(error, Refused) and hop.end is None:
+            await self._make_room(hop, error, trouble)
+            return
+        self._lose(hop, error)
+        if isinstance(error, BadRequest) and (trouble.bad_requests > 1 or not self._has_other(hop)):
+            raise error
+
+    def _in_trouble(self, give_up_s: float) -> _Trouble:
+        """What went wrong with the step that runs, from now on if nothing had."""
+        if self._trouble is None:
+            now = self._now()
+            self._trouble = _Trouble(now, now + give_up_s)
+        return self._trouble
+
+    def _lose(self, hop: HopConnection, error: ComputeError) -> None:
+        logger.info("hop %s on %s is lost: %s", hop.span, hop.peer, error)
+        self._failovers += 1
+        self._remove(hop)
+        self._blame(hop.peer, error)
+
+    def _blame(self, peer: PeerId, error: ComputeError) -> None:
+        if isinstance(error, BadReceipt | Equivocation):
+            self._suspects.ban(peer)
+        elif isinstance(error, CacheFull | Overloaded):
+            self._suspects.note_refusal(peer, self._now(), max(self._options.retry_s, error.retry_after_s))
+        else:
+            self._suspects.note_failure(peer, self._now())
+
+    async def _make_room(self, hop: HopConnection, error: Refused, trouble: _Trouble) -> None:
+        """Another provider takes over from one that has no room; without one, waits as it asked."""
+        self._blame(hop.peer, error)
+        if await self._replace(hop):
+            return
+        wait_s = min(self._options.refusal_s_max, max(self._options.retry_s, error.retry_after_s))
+        wait_s *= self._rng.uniform(0.8, 1.2)
+        if self._now() + wait_s > trouble.give_up_at:
+            raise error
+        await asyncio.sleep(wait_s)
+
+    async def _move_draining(self) -> None:
+        """Hands hops whose providers leave over to others, as long as there are any."""
+        if self._now() < self._moves_after:
+            return
+        for hop in self._live():
+            if hop.draining and hop.end is None:
+                self._suspects.note_refusal(hop.peer, self._now(), self._options.give_up_s)
+                if not await self._replace(hop):
+                    self._moves_after = self._now() + self._options.move_retry_s
+
+    async def _replace(self, hop: HopConnection) -> bool:
+        """Whether others took over from `hop`, which lives and stays in its place otherwise."""
+        try:
+            targets = self._swarm.plan(hop.span, self._avoided(), self._held_tokens())
+            connections = await self._built(hop.span, targets)
+        except ComputeError as error:
+            logger.debug("no replacement for hop %s on %s: %s", hop.span, hop.peer, error)
+            return False
+        self._remove(hop)
+        self._adopt(connections)
+        return True
+
+    def _has_other(self, hop: HopConnection) -> bool:
+        try:
+            return bool(self._swarm.plan(hop.span, self._avoided(), self._held_tokens()))
+        except NoRoute:
+            return False
+
+    # ------------------------------------------------------------------ building
+
+    async def _complete(self, give_up_s: float) -> None:
+        self._trouble = None
+        block = 0
+        while block < self._terms.n_blocks:
+            hop = self._hops.get(block) or await self._fill(block, give_up_s)
+            block = hop.span.end
+
+    async def _fill(self, block: int, give_up_s: float | None = None) -> HopConnection:
+        """The hop that begins at `block` from now on; the whole gap there is served.
+
+        Plans are made with peers that are not avoided; if there is no such plan, with those that only failed: the
+        suspicion may have been wrong. Raises NoRoute after the give-up time, or what a provider objects to in us.
+        """
+        gap = gap_at(block, [hop.span for hop in self._live()], self._terms.n_blocks)
+        delay_s = self._options.retry_s
+        while True:
+            targets, suspected = self._plan(gap)
+            if targets:
+                try:
+                    self._adopt(await self._built(gap, targets))
+                    return self._hops[block]
+                except ComputeError as error:
+                    self._in_trouble(give_up_s or self._options.give_up_s).note(error)
+                    self._raise_if_final(error, suspected)
+                    if not suspected:
+                        continue
+            trouble = self._in_trouble(give_up_s or self._options.give_up_s)
+            if self._now() + delay_s > trouble.give_up_at:
+                raise self._no_route(gap) from trouble.last
+            await asyncio.gather(self._swarm.refresh(), asyncio.sleep(delay_s * self._rng.uniform(0.8, 1.2)))
+            delay_s = min(2 * delay_s, self._options.retry_s_max)
+
+    def _plan(self, gap: Span) -> tuple[Sequence[HopTarget], bool]:
+        """Hops for the gap, none if there are none, and whether suspected peers are among them."""
+        for avoided in (self._avoided(), self._suspects.banned()):
+            try:
+                return self._swarm.plan(gap, avoided, self._held_tokens()), avoided != self._avoided()
+            except NoRoute:
+                continue
+        return (), True
+
+    def _no_route(self, gap: Span) -> NoRoute:
+        try:
+            self._swarm.plan(gap, self._avoided(), self._held_tokens())
+        except NoRoute as error:
+            return error
+        return NoRoute(f"no provider of blocks {gap} can be used now; try again later", missing=(gap,))
+
+    def _raise_if_final(self, error: ComputeError, suspected: bool) -> None:
+        if self._closed or isinstance(error, BadReceipt | Equivocation):
+            raise error
+        if isinstance(error, CallerError) and suspected:
+            raise error  # whoever is left objects to what we ask, and will again
+
+    async def _built(self, gap: Span, targets: Sequence[HopTarget]) -> list[HopConnection]:
+        """Open hops that hold what the lanes hold. Raises what the first failing one failed with, having blamed it."""
+        connections = await self._open_all(targets)
+        try:
+            await self._replay(connections)
+        except BaseException as error:
+            for connection in connections:
+                connection.close()
+            if isinstance(error, ComputeError) and error.peer is not None:
+                self._blame(error.peer, error)
+            raise
+        return connections
+
+    async def _open_all(self, targets: Sequence[HopTarget]) -> list[HopConnection]:
+        """One open hop for each target, opened side by side; or none, and the first error."""
+        opening = [asyncio.create_task(self._open_one(target)) for target in targets]
+        try:
+            await asyncio.wait(opening)
+        except BaseException:
+            for task in opening:
+                task.cancel()
+                task.add_done_callback(_close_result)
+            raise
+        errors = [error for task in opening if (error := task.exception()) is not None]
+        if not errors:
+            return [task.result() for task in opening]
+        for task in opening:
+            _close_result(task)
+        raise errors[0]
+
+    async def _open_one(self, target: HopTarget) -> HopConnection:
+        terms = self._terms
+        request = SessionOpen(
+            # Its own for every stream: two chains of receipts under one id would look like equivocation.
+            session_id=SessionId(secrets.token_bytes(SESSION_ID_BYTES)),
+            client_key=self._client_key.public_key,
+            provider_key=target.provider_key,
+            network_id=terms.network_id,
+            model_root=terms.model_root,
+            span=target.span,
+            codec=target.codec,
+            dtype=target.dtype,
+            lanes=terms.lanes_max,
+            max_tokens=terms.max_tokens,
+        )
+        try:
+            return await HopConnection.open(self._swarm, request, terms.width, self._options.times, target.rtt_s)
+        except ComputeError as error:
+            error.peer = target.peer
+            self._blame(target.peer, error)
+            raise
+
+    async def _replay(self, connections: Sequence[HopConnection]) -> None:
+        """Feeds what the lanes hold to new hops, one behind the other; their inputs are in the history afterwards."""
+        steps = plan_replay(self._history.lanes, self._options.replay_tokens)
+        for step in steps:
+            values = self._history.read(connections[0].span.start, step.slots)
+            for index, hop in enumerate(connections):
+                wire = encode(values, hop.codec, hop.dtype)
+                if index:
+                    self._history.fill(hop.span.start, step.slots, decode(wire))
+                values = (await hop.step(step.rows, step.fork, wire)).values
+            self._replayed_tokens += len(step.slots)
+
+    def _adopt(self, connections: Sequence[HopConnection]) -> None:
+        self._hops.update({hop.span.start: hop for hop in connections})
+
+    # ------------------------------------------------------------------ small things
+
+    def _live(self) -> list[HopConnection]:
+        return [self._hops[start] for start in sorted(self._hops)]
+
+    def _remove(self, hop: HopConnection) -> None:
+        hop.close()
+        if self._hops.get(hop.span.start) is hop:
+            del self._hops[hop.span.start]
+
+    def _drop_hops(self) -> None:
+        for hop in self._live():
+            self._remove(hop)
+
+    def _avoided(self) -> frozenset[PeerId]:
+        return self._suspects.avoided(self._now())
+
+    def _held_tokens(self) -> int:
+        return sum(self.lengths)
+
+    def _note_step(self, draft: Draft) -> None:
+        self._steps += 1
+        self._tokens += draft.n_tokens
+        if self._trouble is not None:
+            self._failover_s = max(self._failover_s, self._now() - self._trouble.since)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class _Trouble:
+    """What went wrong with one step so far."""
+
+    def __init__(self, since: float, give_up_at: float) -> None:
+        self.since = since
+        self.give_up_at = give_up_at
+        self.last: ComputeError | None = None
+        self.bad_requests = 0
+
+    def note(self, error: ComputeError) -> None:
+        self.last = error
+        self.bad_requests += isinstance(error, BadRequest)
+
+
+class _Exclusive:
+    """One thing at a time: entered by whoever works with the hops of an open session. Raises BadRequest."""
+
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+
+    async def __aenter__(self) -> None:
+        if self._session._closed:
+            raise BadRequest("this session is closed; open a new one")
+        if self._session._busy:
+            raise BadRequest("a step of this session is running; steps go one after the other")
+        self._session._busy = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._session._busy = False
+
+
+def _close_result(task: asyncio.Task[HopConnection]) -> None:
+    """Lets go of a hop that was opened for nothing."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+def _report(hop: HopConnection) -> HopReport:
+    stats = hop.stats
+    per_step = 1000 / max(1, stats.steps)
+    return HopReport(
+        peer=hop.peer,
+        span=hop.span,
+        steps=stats.steps,
+        step_ms=stats.total_s * per_step,
+        compute_ms=stats.compute_s * per_step,
+        queue_ms=stats.queue_s * per_step,
+    )
