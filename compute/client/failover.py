@@ -1,7 +1,7 @@
 """What to do about hops that fail: whom to avoid, which blocks to plan anew, what to replay. Without I/O.
 
-A session's hops tile all blocks of the model. When one is lost, the gap that it leaves (together with neighbours that are
-lost too) is planned anew on its own, the hops that live stay as they are. New hops start empty: they are replayed what
+A session's hops tile all blocks of the model. When one is lost, the gap that it leaves (with neighbours that are lost
+too) is planned anew on its own, the hops that live stay as they are. New hops start empty: they are replayed what
 the lanes hold, and then take the step that was interrupted, like every other hop. A step is committed to the history
 only when it came through all hops, so a replay can neither miss a token nor repeat one.
 """
@@ -79,7 +79,7 @@ class Suspects:
 
 
 def gap_at(block: int, live: Iterable[Span], n_blocks: int) -> Span:
-    """The blocks from `block` on that no live hop serves, up to the next one that does. `block` itself is not served."""
+    """The blocks from `block`, which no live hop serves, up to the next one that is served."""
     return Span(block, min((span.start for span in live if span.start > block), default=n_blocks))
 
 

@@ -78,7 +78,7 @@ class History:
     # ------------------------------------------------------------------ a step
 
     def draft(self, rows: Sequence[Row], fork: Sequence[int] = ()) -> Draft:
-        """The step, checked against the lanes. Raises BadRequest when it does not fit them. Only one may be on its way."""
+        """The step, checked against the lanes; one at a time. Raises BadRequest when it does not fit them."""
         for source in fork:
             if not 0 <= source < len(self._lanes):
                 raise BadRequest(f"a fork from lane {source}; the session has {len(self._lanes)}")
@@ -136,7 +136,7 @@ class History:
     # ------------------------------------------------------------------ memory
 
     def compact(self) -> None:
-        """Reclaims slots that no lane refers to, when they may be more than half of all. Not while a draft is on its way."""
+        """Reclaims slots that no lane refers to, if they are more than half. Not while a draft is on its way."""
         if self._slots_used < self._compact_at:
             return
         live = np.unique(np.concatenate([np.frombuffer(lane, np.int64) for lane in self._lanes if lane] or [_NONE]))

@@ -24,7 +24,7 @@ import torch
 from compute.client.failover import cut_rows
 from compute.errors import BadMessage, CacheFull, ComputeError, LinkLost, Overloaded, PeerFault
 from compute.identity import peer_id_of
-from compute.types import Codec, PeerId, Row, Span, StepHeader, WireDType
+from compute.types import Codec, PeerId, Row, StepHeader, WireDType
 from compute.wire.codecs import EncodedTensor, decode, encode, encoded_size, tensor_hash
 from compute.wire.frames import frame, read_frame
 from compute.wire.limits import DEFAULT_LIMITS

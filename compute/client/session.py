@@ -20,133 +20,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 
-from compute.client.failover import Suspects, gap_at, opening_rows, plan_replay
-from compute.client.history import Draft, History
-from compute.client.hop import HopConnection, HopTimes, Transport
-from compute.errors import (
-    BadReceipt,
-    BadRequest,
-    CacheFull,
-    CallerError,
-    ComputeError,
-    Equivocation,
-    LinkLost,
-    NoRoute,
-    Overloaded,
-    PeerFault,
-    Refused,
+from compute.client.builder import HopBuilder
+from compute.client.contracts import (
+    HopReport,
+    HopTarget,
+    RouteHop,
+    SessionOptions,
+    SessionRoute,
+    SessionStats,
+    SessionTerms,
+    Swarm,
 )
-from compute.identity import NodeKey
-from compute.types import SESSION_ID_BYTES, Codec, PeerId, Row, SessionId, Span, WireDType
+from compute.client.failover import Suspects, gap_at, opening_rows
+from compute.client.history import Draft, History
+from compute.client.hop import HopConnection
+from compute.errors import BadReceipt, BadRequest, CallerError, ComputeError, Equivocation, NoRoute, Refused
+from compute.types import PeerId, Row, Span
 from compute.wire.codecs import EncodedTensor, decode, encode
-from compute.wire.messages import SessionOpen
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class HopTarget:
-    """A provider that is to serve `span` of a session, and how to talk to it."""
-
-    peer: PeerId
-    span: Span
-    provider_key: bytes
-    codec: Codec = Codec.RAW
-    dtype: WireDType = WireDType.FP32
-    rtt_s: float = 0.0
-
-
-class Swarm(Transport, Protocol):
-    """What a session needs of the swarm."""
-
-    def plan(self, within: Span, avoided: Collection[PeerId], tokens: int) -> Sequence[HopTarget]:
-        """Hops that tile `within` on peers not in `avoided`, for lanes that hold `tokens` now. Raises NoRoute."""
-
-    async def refresh(self) -> None:
-        """Makes `plan` know what providers say now. Never raises for peers that do not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How a session treats its hops.
-
-    Args:
-        give_up_s: the longest that one step looks for providers, counted from its first failure.
-        open_give_up_s: the same at the start, where waiting seldom helps.
-        retry_s: before the first repetition of a plan that failed; doubled each time, up to `retry_s_max`.
-        refusal_s_max: the longest wait for a provider that says when it will have room.
-        move_retry_s: before a draining provider, for whom there was no replacement, is looked after again.
-        replay_tokens: of one step of a replay.
-    """
-
-    times: HopTimes = field(default_factory=HopTimes)
-    give_up_s: float = 30.0
-    open_give_up_s: float = 3.0
-    retry_s: float = 0.1
-    retry_s_max: float = 2.0
-    refusal_s_max: float = 5.0
-    move_retry_s: float = 2.0
-    replay_tokens: int = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class SessionTerms:
-    """What a session is about, the same for all of its hops. `lanes_max` may be reached by forks."""
-
-    model_root: bytes
-    network_id: bytes
-    n_blocks: int
-    width: int
-    lanes_max: int
-    max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class RouteHop:
-    peer: PeerId
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRoute:
-    """The hops that serve a session now, first to last; gaps are where one was lost."""
-
-    hops: tuple[RouteHop, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HopReport:
-    """Of one hop since it joined the session. Milliseconds are means per step; `link_ms` is what is neither compute nor queue."""
-
-    peer: PeerId
-    span: Span
-    steps: int
-    step_ms: float
-    compute_ms: float
-    queue_ms: float
-
-    @property
-    def link_ms(self) -> float:
-        return self.step_ms - self.compute_ms - self.queue_ms
-
-
-@dataclass(frozen=True, slots=True)
-class SessionStats:
-    """`failovers`: hops that were lost; `failover_s`: the longest time that one step was held up by such losses."""
-
-    steps: int
-    tokens: int
-    replayed_tokens: int
-    failovers: int
-    failover_s: float
-    hops: tuple[HopReport, ...]
 
 
 class InferenceSession:
@@ -168,14 +64,15 @@ class InferenceSession:
         self._suspects = suspects or Suspects()
         self._options = options or SessionOptions()
         self._rng = rng or random.Random()
-        self._client_key = NodeKey.generate()
         self._history = History(terms.width, lanes)
+        self._builder = HopBuilder(swarm, terms, self._history, self._suspects, self._options)
         self._hops: dict[int, HopConnection] = {}
         self._busy = False
         self._closed = False
+        self._ahead: list[HopConnection] = []
         self._trouble: _Trouble | None = None
         self._moves_after = 0.0
-        self._steps = self._tokens = self._replayed_tokens = self._failovers = 0
+        self._steps = self._tokens = self._failovers = 0
         self._failover_s = 0.0
 
     # ------------------------------------------------------------------ what it is
@@ -198,7 +95,7 @@ class InferenceSession:
         return SessionStats(
             steps=self._steps,
             tokens=self._tokens,
-            replayed_tokens=self._replayed_tokens,
+            replayed_tokens=self._builder.replayed_tokens,
             failovers=self._failovers,
             failover_s=self._failover_s,
             hops=tuple(_report(hop) for hop in self._live()),
@@ -254,7 +151,8 @@ class InferenceSession:
                 self.close()
                 raise
             except BaseException:
-                self._drop_hops()  # some of them took the step; they are rebuilt from history, which did not
+                for hop in self._ahead:  # they took the step; they are rebuilt from history, which did not
+                    self._remove(hop)
                 raise
             self._history.commit(draft)
             self._history.compact()
@@ -282,6 +180,7 @@ class InferenceSession:
     async def _pass_all(self, draft: Draft, hidden: torch.Tensor) -> torch.Tensor:
         """The step through all hops, whoever they are in the end."""
         self._trouble = None
+        self._ahead = []
         values = hidden.detach()
         wire: EncodedTensor | None = None
         block = 0
@@ -296,7 +195,10 @@ class InferenceSession:
             except ComputeError as error:
                 await self._handle(hop, error)
             else:
+                self._ahead.append(hop)
                 wire, values, block = answer.hidden, answer.values, hop.span.end
+                if self._trouble is not None:
+                    self._trouble.give_up_at = None
         return values.to(torch.float32)
 
     def _wire_layout(self, hop: HopConnection, draft: Draft) -> tuple[Sequence[Row], Sequence[int]]:
@@ -311,65 +213,60 @@ class InferenceSession:
         """Returns when the same step may be tried again. Raises `error` when that cannot help."""
         trouble = self._in_trouble(self._options.give_up_s)
         trouble.note(error)
-        if isinstance(error, BadReceipt | Equivocation):
-            self._suspects.ban(hop.peer)
-            raise error
         if self._closed or error.peer is None:  # our own doing: closed in the middle, or values that no codec takes
             raise error
         if isinstance(error, Refused) and hop.end is None:
             await self._make_room(hop, error, trouble)
             return
         self._lose(hop, error)
+        if isinstance(error, BadReceipt | Equivocation):
+            raise error
         if isinstance(error, BadRequest) and (trouble.bad_requests > 1 or not self._has_other(hop)):
             raise error
 
     def _in_trouble(self, give_up_s: float) -> _Trouble:
-        """What went wrong with the step that runs, from now on if nothing had."""
+        """What went wrong with the step that runs. The time to give up counts from the last progress."""
+        now = self.now()
         if self._trouble is None:
-            now = self._now()
-            self._trouble = _Trouble(now, now + give_up_s)
+            self._trouble = _Trouble(now, self._options.retry_s)
+        if self._trouble.give_up_at is None:
+            self._trouble.give_up_at = now + give_up_s
         return self._trouble
 
     def _lose(self, hop: HopConnection, error: ComputeError) -> None:
         logger.info("hop %s on %s is lost: %s", hop.span, hop.peer, error)
         self._failovers += 1
         self._remove(hop)
-        self._blame(hop.peer, error)
-
-    def _blame(self, peer: PeerId, error: ComputeError) -> None:
-        if isinstance(error, BadReceipt | Equivocation):
-            self._suspects.ban(peer)
-        elif isinstance(error, CacheFull | Overloaded):
-            self._suspects.note_refusal(peer, self._now(), max(self._options.retry_s, error.retry_after_s))
-        else:
-            self._suspects.note_failure(peer, self._now())
+        self._builder.blame(hop.peer, error)
 
     async def _make_room(self, hop: HopConnection, error: Refused, trouble: _Trouble) -> None:
         """Another provider takes over from one that has no room; without one, waits as it asked."""
-        self._blame(hop.peer, error)
+        self._builder.blame(hop.peer, error)
         if await self._replace(hop):
             return
         wait_s = min(self._options.refusal_s_max, max(self._options.retry_s, error.retry_after_s))
         wait_s *= self._rng.uniform(0.8, 1.2)
-        if self._now() + wait_s > trouble.give_up_at:
+        if trouble.is_over(self.now() + wait_s):
             raise error
         await asyncio.sleep(wait_s)
 
     async def _move_draining(self) -> None:
         """Hands hops whose providers leave over to others, as long as there are any."""
-        if self._now() < self._moves_after:
+        if self.now() < self._moves_after:
             return
         for hop in self._live():
             if hop.draining and hop.end is None:
-                self._suspects.note_refusal(hop.peer, self._now(), self._options.give_up_s)
+                self._suspects.note_refusal(hop.peer, self.now(), self._options.give_up_s)
                 if not await self._replace(hop):
-                    self._moves_after = self._now() + self._options.move_retry_s
+                    self._moves_after = self.now() + self._options.move_retry_s
 
     async def _replace(self, hop: HopConnection) -> bool:
         """Whether others took over from `hop`, which lives and stays in its place otherwise."""
         try:
             targets = self._swarm.plan(hop.span, self._avoided(), self._held_tokens())
-            connections = await self._built(hop.span, targets)
+            connections = await self._builder.build(targets)
+        except (BadReceipt, Equivocation):
+            raise
         except ComputeError as error:
             logger.debug("no replacement for hop %s on %s: %s", hop.span, hop.peer, error)
             return False
@@ -399,32 +296,38 @@ class InferenceSession:
         suspicion may have been wrong. Raises NoRoute after the give-up time, or what a provider objects to in us.
         """
         gap = gap_at(block, [hop.span for hop in self._live()], self._terms.n_blocks)
-        delay_s = self._options.retry_s
+        give_up_s = give_up_s or self._options.give_up_s
         while True:
-            targets, suspected = self._plan(gap)
-            if targets:
-                try:
-                    self._adopt(await self._built(gap, targets))
-                    return self._hops[block]
-                except ComputeError as error:
-                    self._in_trouble(give_up_s or self._options.give_up_s).note(error)
-                    self._raise_if_final(error, suspected)
-                    if not suspected:
-                        continue
-            trouble = self._in_trouble(give_up_s or self._options.give_up_s)
-            if self._now() + delay_s > trouble.give_up_at:
-                raise self._no_route(gap) from trouble.last
-            await asyncio.gather(self._swarm.refresh(), asyncio.sleep(delay_s * self._rng.uniform(0.8, 1.2)))
-            delay_s = min(2 * delay_s, self._options.retry_s_max)
-
-    def _plan(self, gap: Span) -> tuple[Sequence[HopTarget], bool]:
-        """Hops for the gap, none if there are none, and whether suspected peers are among them."""
-        for avoided in (self._avoided(), self._suspects.banned()):
+            targets, suspected = self._plan(gap, self._avoided()), False
+            if not targets:
+                await self._wait_for_news(gap, self._in_trouble(give_up_s))
+                targets = self._plan(gap, self._avoided())
+                suspected = not targets
+                targets = targets or self._plan(gap, self._suspects.banned())
             try:
-                return self._swarm.plan(gap, avoided, self._held_tokens()), avoided != self._avoided()
-            except NoRoute:
-                continue
-        return (), True
+                if targets:
+                    self._adopt(await self._builder.build(targets))
+                    return self._hops[block]
+            except ComputeError as error:
+                trouble = self._in_trouble(give_up_s)
+                trouble.note(error)
+                if self._is_final(error, suspected) or trouble.is_over(self.now()):
+                    raise
+
+    def _plan(self, gap: Span, avoided: Collection[PeerId]) -> Sequence[HopTarget]:
+        """Hops for the gap; none if there are none."""
+        try:
+            return self._swarm.plan(gap, avoided, self._held_tokens())
+        except NoRoute:
+            return ()
+
+    async def _wait_for_news(self, gap: Span, trouble: _Trouble) -> None:
+        """Asks the swarm anew, and waits, longer each time. Raises NoRoute when the time is over."""
+        wait_s = trouble.delay_s * self._rng.uniform(0.8, 1.2)
+        if trouble.is_over(self.now() + wait_s):
+            raise self._no_route(gap) from trouble.last
+        trouble.delay_s = min(2 * trouble.delay_s, self._options.retry_s_max)
+        await asyncio.gather(self._swarm.refresh(), asyncio.sleep(wait_s))
 
     def _no_route(self, gap: Span) -> NoRoute:
         try:
@@ -433,78 +336,21 @@ class InferenceSession:
             return error
         return NoRoute(f"no provider of blocks {gap} can be used now; try again later", missing=(gap,))
 
-    def _raise_if_final(self, error: ComputeError, suspected: bool) -> None:
-        if self._closed or isinstance(error, BadReceipt | Equivocation):
-            raise error
-        if isinstance(error, CallerError) and suspected:
-            raise error  # whoever is left objects to what we ask, and will again
-
-    async def _built(self, gap: Span, targets: Sequence[HopTarget]) -> list[HopConnection]:
-        """Open hops that hold what the lanes hold. Raises what the first failing one failed with, having blamed it."""
-        connections = await self._open_all(targets)
-        try:
-            await self._replay(connections)
-        except BaseException as error:
-            for connection in connections:
-                connection.close()
-            if isinstance(error, ComputeError) and error.peer is not None:
-                self._blame(error.peer, error)
-            raise
-        return connections
-
-    async def _open_all(self, targets: Sequence[HopTarget]) -> list[HopConnection]:
-        """One open hop for each target, opened side by side; or none, and the first error."""
-        opening = [asyncio.create_task(self._open_one(target)) for target in targets]
-        try:
-            await asyncio.wait(opening)
-        except BaseException:
-            for task in opening:
-                task.cancel()
-                task.add_done_callback(_close_result)
-            raise
-        errors = [error for task in opening if (error := task.exception()) is not None]
-        if not errors:
-            return [task.result() for task in opening]
-        for task in opening:
-            _close_result(task)
-        raise errors[0]
-
-    async def _open_one(self, target: HopTarget) -> HopConnection:
-        terms = self._terms
-        request = SessionOpen(
-            # Its own for every stream: two chains of receipts under one id would look like equivocation.
-            session_id=SessionId(secrets.token_bytes(SESSION_ID_BYTES)),
-            client_key=self._client_key.public_key,
-            provider_key=target.provider_key,
-            network_id=terms.network_id,
-            model_root=terms.model_root,
-            span=target.span,
-            codec=target.codec,
-            dtype=target.dtype,
-            lanes=terms.lanes_max,
-            max_tokens=terms.max_tokens,
-        )
-        try:
-            return await HopConnection.open(self._swarm, request, terms.width, self._options.times, target.rtt_s)
-        except ComputeError as error:
-            error.peer = target.peer
-            self._blame(target.peer, error)
-            raise
-
-    async def _replay(self, connections: Sequence[HopConnection]) -> None:
-        """Feeds what the lanes hold to new hops, one behind the other; their inputs are in the history afterwards."""
-        steps = plan_replay(self._history.lanes, self._options.replay_tokens)
-        for step in steps:
-            values = self._history.read(connections[0].span.start, step.slots)
-            for index, hop in enumerate(connections):
-                wire = encode(values, hop.codec, hop.dtype)
-                if index:
-                    self._history.fill(hop.span.start, step.slots, decode(wire))
-                values = (await hop.step(step.rows, step.fork, wire)).values
-            self._replayed_tokens += len(step.slots)
+    def _is_final(self, error: ComputeError, suspected: bool) -> bool:
+        """Whether trying on is of no use: a lie, our own doing, or an objection of whoever is left."""
+        if self._closed or error.peer is None or isinstance(error, BadReceipt | Equivocation):
+            return True
+        return isinstance(error, CallerError) and suspected
 
     def _adopt(self, connections: Sequence[HopConnection]) -> None:
+        """Makes them hops of the session."""
+        if self._closed:
+            for connection in connections:
+                connection.close()
+            raise BadRequest("the session was closed while a step of it ran")
         self._hops.update({hop.span.start: hop for hop in connections})
+        # A gap begins at block 0 or where a live hop ends: only there may a replay have to begin.
+        self._history.keep_only({0, *self._hops, *(hop.span.end for hop in self._live())})
 
     # ------------------------------------------------------------------ small things
 
@@ -521,7 +367,7 @@ class InferenceSession:
             self._remove(hop)
 
     def _avoided(self) -> frozenset[PeerId]:
-        return self._suspects.avoided(self._now())
+        return self._suspects.avoided(self.now())
 
     def _held_tokens(self) -> int:
         return sum(self.lengths)
@@ -530,21 +376,26 @@ class InferenceSession:
         self._steps += 1
         self._tokens += draft.n_tokens
         if self._trouble is not None:
-            self._failover_s = max(self._failover_s, self._now() - self._trouble.since)
+            self._failover_s = max(self._failover_s, self.now() - self._trouble.since)
 
     @staticmethod
-    def _now() -> float:
+    def now() -> float:
+        """The clock that peers are avoided by: seconds of the running loop."""
         return asyncio.get_running_loop().time()
 
 
 class _Trouble:
     """What went wrong with one step so far."""
 
-    def __init__(self, since: float, give_up_at: float) -> None:
+    def __init__(self, since: float, delay_s: float) -> None:
         self.since = since
-        self.give_up_at = give_up_at
+        self.delay_s = delay_s
+        self.give_up_at: float | None = None
         self.last: ComputeError | None = None
         self.bad_requests = 0
+
+    def is_over(self, at: float) -> bool:
+        return self.give_up_at is not None and at > self.give_up_at
 
     def note(self, error: ComputeError) -> None:
         self.last = error
@@ -566,12 +417,6 @@ class _Exclusive:
 
     async def __aexit__(self, *_: object) -> None:
         self._session._busy = False
-
-
-def _close_result(task: asyncio.Task[HopConnection]) -> None:
-    """Lets go of a hop that was opened for nothing."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()
 
 
 def _report(hop: HopConnection) -> HopReport:

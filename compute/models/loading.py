@@ -6,24 +6,33 @@ through transformers' own conversion of checkpoint names: the rest of the model 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import convert_and_load_state_dict_in_model
 from transformers.modeling_utils import LoadStateDictConfig
+from transformers.utils import logging as transformers_logging
 
 from compute.errors import BadRequest, WeightsCorrupt
+from compute.models.auto_precision import choose_precision
 from compute.models.checkpoint import Checkpoint, StoredTensor
 from compute.models.families import Family, family_of
-from compute.models.manifest import Manifest, load_or_build_manifest, read_config
+from compute.models.linears import FORMATS
+from compute.models.manifest import MANIFEST_FILE, Manifest, load_or_build_manifest, read_config
+from compute.models.precision import HELD, block_bytes, check_precision, hold_block, install_block, quantise_block
 from compute.models.progress import Progress, silent
+from compute.models.quant_cache import QuantCache
 from compute.models.sources import ModelFiles
 from compute.models.span import LoadedSpan
 from compute.types import Precision, Span
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +43,15 @@ class LoadOptions:
         precision: how the weights are held; `AUTO` measures and decides.
         device: torch device of the blocks.
         verify: check every tensor against the manifest. Off only for measurements.
-        quant_cache: keep the quantised span on disk, and use it when it is there.
+        quant_cache: keep the quantised blocks on disk, and use them when they are there (never without `verify`).
+        auto: what `AUTO` may choose from.
     """
 
     precision: Precision = Precision.FP32
     device: str = "cpu"
     verify: bool = True
     quant_cache: bool = True
+    auto: tuple[Precision, ...] = (Precision.FP32, Precision.BF16)
 
 
 def load_config(files: ModelFiles) -> PretrainedConfig:
@@ -53,29 +64,38 @@ def load_span(
 ) -> LoadedSpan:
     """Blocks `span`, checked against the manifest and ready for the runner.
 
-    Raises BadRequest when the model has no such blocks, WeightsCorrupt naming the first tensor that is wrong.
+    In fp32 from an fp32 checkpoint the weights stay views of the mapped file, which providers on one machine then
+    share. In other precisions one block at a time exists in fp32. Raises BadRequest when the model has no such blocks
+    or the device cannot do the precision, UnsupportedModel when the model cannot, WeightsCorrupt naming the first
+    tensor that is wrong.
     """
-    from compute.models.precision import hold
-
     config = load_config(files)
     family = family_of(config.model_type)
     if span.end > config.num_hidden_layers:
         raise BadRequest(f"{files.name} has blocks 0:{config.num_hidden_layers}; {span} reaches beyond them", span=span)
-    manifest = load_or_build_manifest(files.directory, progress)
+    device = _device(options.device)
+    manifest = _manifest_of(files, config, progress)
     model = _skeleton(config)
-    prefixes = tuple(f"{family.blocks}.{block}." for block in range(span.start, span.end))
-    tensors = _read(Checkpoint(files.directory), manifest if options.verify else None, prefixes, progress)
-    _fill(model, tensors, prefixes, torch.float32)
-    blocks = torch.nn.ModuleList(model.get_submodule(family.blocks)[span.start : span.end])
-    held = hold(blocks, config, options.precision, torch.device(options.device))
+    loader = _BlockLoader(model, family, Checkpoint(files.directory), manifest, options.verify)
+    precision = options.precision
+    if precision is Precision.AUTO:
+        precision = choose_precision(loader.fp32(span.start), device, options.auto)
+    check_precision(precision, loader.block(span.start), device)
+    held = HELD[precision]
+    cache = QuantCache(manifest.root, held.quant_spec) if options.quant_cache and options.verify else None
+    for done, block in enumerate(range(span.start, span.end)):
+        progress("loading blocks", done, len(span))
+        loader.load(block, precision, device, cache)
+    progress("loading blocks", len(span), len(span))
+    blocks = torch.nn.ModuleList(loader.block(block) for block in range(span.start, span.end))
     blocks.requires_grad_(False).eval()
     return LoadedSpan(
         config=config,
         family=family,
         span=span,
         blocks=blocks,
-        rotary=_rotary(model, family, config, torch.device(options.device)),
-        device=torch.device(options.device),
+        rotary=_rotary(model, family, config, device),
+        device=device,
         dtype=held.dtype,
         kv_dtype=held.kv_dtype,
         kv_heads=_kv_heads(config),
@@ -84,8 +104,50 @@ def load_span(
         quant_spec=held.quant_spec,
         numeric_profile=held.numeric_profile,
         model_root=manifest.root,
-        weight_bytes=sum(t.numel() * t.itemsize for t in (*blocks.parameters(), *blocks.buffers())),
+        weight_bytes=block_bytes(blocks),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockLoader:
+    """Fills single blocks of a model that is otherwise on the meta device."""
+
+    model: Any
+    family: Family
+    checkpoint: Checkpoint
+    manifest: Manifest
+    verify: bool
+
+    def block(self, index: int) -> torch.nn.Module:
+        return cast(torch.nn.Module, self.model.get_submodule(f"{self.family.blocks}.{index}"))
+
+    def fp32(self, index: int) -> torch.nn.Module:
+        """The block with the checkpoint's weights, on the CPU."""
+        block = self.block(index)
+        if any(parameter.is_meta for parameter in block.parameters()):
+            names = sorted(self.manifest.blocks[index])
+            tensors = [_read(self.checkpoint, self.manifest if self.verify else None, name) for name in names]
+            _fill(self.model, tensors, f"{self.family.blocks}.{index}.", torch.float32)
+        return block
+
+    def load(self, index: int, precision: Precision, device: torch.device, cache: QuantCache | None) -> None:
+        """Puts the block into its final state, out of the cache if it can be held there and is."""
+        _initialise_buffers(self.block(index), self.model)
+        if precision not in FORMATS:
+            hold_block(self.fp32(index), precision, device)
+            return
+        kept = cache.get(index) if cache else None
+        if kept is not None:
+            try:
+                install_block(self.block(index), kept, precision, device)
+                return
+            except (KeyError, RuntimeError) as error:
+                # Whole, but of another shape than this version makes.
+                logger.warning("block %d in the cache does not fit and is made again: %s", index, error)
+        made = quantise_block(self.fp32(index), precision)
+        if cache:
+            cache.put(index, made)
+        install_block(self.block(index), made, precision, device)
 
 
 def load_outer(
@@ -94,14 +156,20 @@ def load_outer(
     """The stock causal model with an *empty* block list, and the manifest that its other tensors agree with."""
     config = load_config(files)
     family = family_of(config.model_type)
-    manifest = load_or_build_manifest(files.directory, progress)
+    manifest = _manifest_of(files, config, progress)
     model = _skeleton(config, dtype)
     _set_submodule(model, family.blocks, torch.nn.ModuleList())
     checkpoint = Checkpoint(files.directory)
-    tensors = _verified(checkpoint, manifest, sorted(manifest.outer), progress)
-    _fill(model, tensors, ("",), dtype)
+    tensors = []
+    for done, name in enumerate(sorted(manifest.outer)):
+        progress("checking weights", done, len(manifest.outer))
+        tensors.append(_read(checkpoint, manifest, name))
+    progress("checking weights", len(manifest.outer), len(manifest.outer))
+    _fill(model, tensors, "", dtype)
     model.tie_weights()
-    _initialise_buffers(model, torch.device("cpu"))
+    if absent := next((name for name, parameter in model.named_parameters() if parameter.is_meta), None):
+        raise WeightsCorrupt(f"the checkpoint of {files.name} has no tensor {absent}", tensor=absent)
+    _initialise_buffers(model, model)
     model.requires_grad_(False).eval()
     return model, manifest
 
@@ -109,7 +177,27 @@ def load_outer(
 def load_local_model(files: ModelFiles, dtype: torch.dtype = torch.float32) -> Any:
     """The whole stock model, for comparison."""
     load_config(files)
-    return AutoModelForCausalLM.from_pretrained(files.directory, dtype=dtype, local_files_only=True).eval()
+    with _without_bars():
+        return AutoModelForCausalLM.from_pretrained(files.directory, dtype=dtype, local_files_only=True).eval()
+
+
+def _manifest_of(files: ModelFiles, config: PretrainedConfig, progress: Progress) -> Manifest:
+    manifest = load_or_build_manifest(files.directory, progress)
+    if manifest.n_blocks != config.num_hidden_layers:
+        raise WeightsCorrupt(
+            f"the manifest of {files.name} is about {manifest.n_blocks} blocks, the config says "
+            f"{config.num_hidden_layers}; remove {MANIFEST_FILE} to have it made again"
+        )
+    return manifest
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadRequest(f"the device {name!r} cannot be used here: {error}; choose another --device") from error
+    return device
 
 
 def _skeleton(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
@@ -117,46 +205,41 @@ def _skeleton(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> A
         return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
 
-def _read(
-    checkpoint: Checkpoint, manifest: Manifest | None, prefixes: tuple[str, ...], progress: Progress
-) -> list[StoredTensor]:
-    names = [name for name in checkpoint.names() if name.startswith(prefixes)]
-    if manifest is None:
-        return checkpoint.tensors(names)
-    known = {name for block in manifest.blocks for name in block if name.startswith(prefixes)}
-    if missing := sorted(known.difference(names)):
-        raise WeightsCorrupt(f"the checkpoint lacks {missing[0]}; fetch the model again", tensor=missing[0])
-    return _verified(checkpoint, manifest, names, progress)
-
-
-def _verified(
-    checkpoint: Checkpoint, manifest: Manifest, names: Sequence[str], progress: Progress
-) -> list[StoredTensor]:
-    tensors = []
-    for done, name in enumerate(names):
-        progress("checking weights", done, len(names))
-        tensor = checkpoint.tensor(name)
+def _read(checkpoint: Checkpoint, manifest: Manifest | None, name: str) -> StoredTensor:
+    tensor = checkpoint.tensor(name)
+    if manifest is not None:
         manifest.verify_tensor(tensor)
-        tensors.append(tensor)
-    progress("checking weights", len(names), len(names))
-    return tensors
+    return tensor
 
 
-def _fill(model: Any, tensors: Iterable[StoredTensor], prefixes: tuple[str, ...], dtype: torch.dtype) -> None:
-    """Gives `tensors` to the model in `dtype`. Raises WeightsCorrupt when a parameter below `prefixes` got none."""
-    info, _ = convert_and_load_state_dict_in_model(
-        model=model,
-        state_dict={tensor.name: tensor.value for tensor in tensors},
-        load_config=LoadStateDictConfig(
-            device_map={"": "cpu"}, dtype=dtype, weight_mapping=get_model_conversion_mapping(model)
-        ),
-    )
+def _fill(model: Any, tensors: Iterable[StoredTensor], prefix: str, dtype: torch.dtype) -> None:
+    """Gives `tensors` to the model in `dtype`. Raises WeightsCorrupt when a parameter below `prefix` got none."""
+    with _without_bars():
+        info, _ = convert_and_load_state_dict_in_model(
+            model=model,
+            state_dict={tensor.name: tensor.value for tensor in tensors},
+            load_config=LoadStateDictConfig(
+                device_map={"": "cpu"}, dtype=dtype, weight_mapping=get_model_conversion_mapping(model)
+            ),
+        )
     tied = set(getattr(model, "_tied_weights_keys", None) or ())
-    wrong = sorted(info.mismatched_keys) or sorted(info.conversion_errors)
-    missing = sorted(k for k in info.missing_keys if k.startswith(prefixes) and k not in tied)
-    for name in (str(wrong[0]) if wrong else "", *missing):
-        if name:
-            raise WeightsCorrupt(f"{name} is missing or has another shape than the config says", tensor=name)
+    wrong = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info.mismatched_keys)
+    wrong += sorted(map(str, info.conversion_errors))
+    wrong += sorted(key for key in info.missing_keys if key.startswith(prefix) and key not in tied)
+    if wrong:
+        raise WeightsCorrupt(f"{wrong[0]} is missing or has another shape than the config says", tensor=wrong[0])
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """transformers draws a progress bar of its own unless told not to."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _rotary(model: Any, family: Family, config: PretrainedConfig, device: torch.device) -> torch.nn.Module | None:
@@ -166,12 +249,12 @@ def _rotary(model: Any, family: Family, config: PretrainedConfig, device: torch.
     return rotary.to(device)
 
 
-def _initialise_buffers(model: Any, device: torch.device) -> None:
+def _initialise_buffers(part: torch.nn.Module, model: Any) -> None:
     """Buffers that no checkpoint holds (rotary frequencies, embedding scales) get their values from the stock code."""
-    for module in model.modules():
+    for module in part.modules():
         empty = [name for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
         for name in empty:
-            module._buffers[name] = torch.empty_like(module._buffers[name], device=device)
+            setattr(module, name, torch.empty_like(module.get_buffer(name), device="cpu"))
         if empty:
             model._init_weights(module)
 

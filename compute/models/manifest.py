@@ -24,7 +24,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from compute.errors import ModelError, UnsupportedModel, WeightsCorrupt
 from compute.models.checkpoint import Checkpoint, StoredTensor
-from compute.models.families import family_of
+from compute.models.families import Family, family_of
 from compute.models.merkle import leaf_hash, merkle_root
 from compute.models.progress import Progress, silent
 from compute.types import HASH_BYTES, Span
@@ -99,7 +99,7 @@ def build_manifest(directory: Path, progress: Progress = silent) -> Manifest:
     config = read_config(directory)
     checkpoint = Checkpoint(directory)
     names = checkpoint.names()
-    prefix = re.compile(re.escape(family_of(config.model_type).blocks) + r"\.(\d+)\.")
+    prefix = block_pattern(family_of(config.model_type))
     outer: dict[str, bytes] = {}
     blocks: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
     for done, name in enumerate(names):
@@ -108,8 +108,8 @@ def build_manifest(directory: Path, progress: Progress = silent) -> Manifest:
         part = outer if match is None else blocks[int(match[1])]
         part[name] = tensor_leaf(checkpoint.tensor(name))
     progress("hashing weights", len(names), len(names))
-    missing = [str(i) for i in range(config.num_hidden_layers) if i not in blocks]
-    if missing:
+    wanted = range(config.num_hidden_layers)
+    if missing := [str(block) for block in wanted if block not in blocks]:
         raise WeightsCorrupt(f"the checkpoint in {directory} has no tensors of block {', '.join(missing[:5])}")
     manifest = Manifest(
         model_type=config.model_type,
@@ -117,10 +117,20 @@ def build_manifest(directory: Path, progress: Progress = silent) -> Manifest:
         config_hash=_config_hash(directory),
         tokenizer_hash=_tokenizer_hash(directory),
         outer=outer,
-        blocks=tuple(blocks[i] for i in range(len(blocks))),
+        # Some checkpoints carry more blocks than the config uses (for speculation): they are no part of the model.
+        blocks=tuple(blocks[block] for block in wanted),
     )
     _write(directory, manifest)
     return manifest
+
+
+def block_pattern(family: Family) -> re.Pattern[str]:
+    """What the names of a block's tensors begin with, its number as the group.
+
+    The outermost module may be left out: checkpoints of a model without its head do so.
+    """
+    outermost, _, rest = family.blocks.partition(".")
+    return re.compile(rf"(?:{re.escape(outermost)}\.)?{re.escape(rest)}\.(\d{{1,6}})\.")
 
 
 def load_manifest(directory: Path) -> Manifest:
@@ -153,20 +163,28 @@ def _root_of(tensors: Mapping[str, bytes]) -> bytes:
 
 
 def read_config(directory: Path) -> PretrainedConfig:
-    """The text model's config, of a family in the table. Raises UnsupportedModel."""
+    """The config of a text model in plain precision, of a family in the table. Raises UnsupportedModel."""
+    path = directory / "config.json"
     try:
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnsupportedModel(f"{directory / 'config.json'} is missing or cannot be used: {error}") from error
-    config = config.get_text_config(decoder=True)
+        raise UnsupportedModel(f"{path} is missing or cannot be used: {error}") from error
+    if config.get_text_config(decoder=True) is not config:
+        raise UnsupportedModel(f"{path} is about a model of more than text; only its text model alone could be served")
+    if getattr(config, "quantization_config", None) is not None:
+        raise UnsupportedModel(f"{path} is about quantised weights; take the original model and choose a --precision")
     family_of(config.model_type)
     return config
 
 
 def _config_hash(directory: Path) -> bytes:
     """Over the config as it is written, less the keys that do not change what the model computes."""
-    config = json.loads((directory / "config.json").read_bytes())
-    kept = {key: value for key, value in config.items() if key not in _CONFIG_NOISE}
+    path = directory / "config.json"
+    try:
+        items = json.loads(path.read_bytes()).items()
+    except (OSError, ValueError, AttributeError) as error:
+        raise UnsupportedModel(f"{path} cannot be read as a config: {error}") from error
+    kept = {key: value for key, value in items if key not in _CONFIG_NOISE}
     return leaf_hash(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode())
 
 

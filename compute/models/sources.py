@@ -64,7 +64,7 @@ def _fetch_from_hub(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         raise UnknownModel(
             f"the hub did not give {name!r} ({type(error).__name__}); check the name, the network and your access"
         ) from error

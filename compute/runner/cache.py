@@ -45,7 +45,8 @@ class CacheShape:
 
     def allocate(self, tokens: int) -> torch.Tensor:
         size = (2 * self.blocks, self.kv_heads, tokens, self.head_dim)
-        return torch.empty(size, dtype=self.dtype, device=self.device)
+        with torch.inference_mode(False):  # a tensor made inside could not be changed outside
+            return torch.empty(size, dtype=self.dtype, device=self.device)
 
 
 class CachePool:
@@ -224,6 +225,7 @@ class LaneCache:
         self.share(at_least=1)
         self._undo = _Undo(segments=[(segment.hold(), used) for segment, used in self._segments])
         self.truncate(position)
+        self._pool.give_back(self._wanted * self._shape.bytes_per_token)
         self._wanted = needed
         return True
 

@@ -1,4 +1,4 @@
-"""Which records a DHT node keeps and passes on: those that the peer named by their subkey signed, under the right key."""
+"""Which records a DHT node keeps and passes on: those that the peer named by the subkey signed, under the right key."""
 
 from __future__ import annotations
 

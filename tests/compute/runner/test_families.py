@@ -8,16 +8,15 @@ import pytest
 import torch
 from tiny_models import VARIANTS, tiny_model
 
-from compute.models.loading import load_span
-from compute.models.sources import ModelFiles
+from compute.models.span import LoadedSpan
 from compute.runner.blocks import BatchRow, BlockRunner
 from compute.runner.cache import CachePool, LaneCache
 from compute.types import Span
 
-TOLERANCE = 2e-5
+TOLERANCE = 1e-5
 """Largest relative error of what a block adds to a token, fp32."""
 
-Saved = Callable[[str], ModelFiles]
+LoadedOf = Callable[..., LoadedSpan]
 
 
 def _hidden_states(variant: str, ids: torch.Tensor) -> list[torch.Tensor]:
@@ -38,8 +37,8 @@ def _hidden_states(variant: str, ids: torch.Tensor) -> list[torch.Tensor]:
     return [states[0][0][0], *(out[0] for out in outputs)]
 
 
-def _runner(files: ModelFiles, span: Span) -> tuple[BlockRunner, CachePool]:
-    return BlockRunner(load_span(files, span)), CachePool(1 << 30)
+def _runner(loaded: LoadedSpan) -> tuple[BlockRunner, CachePool]:
+    return BlockRunner(loaded), CachePool(1 << 30)
 
 
 def _feed(runner: BlockRunner, span: Span, batch: Sequence[tuple[LaneCache, torch.Tensor]]) -> list[torch.Tensor]:
@@ -57,35 +56,37 @@ def _assert_close(got: torch.Tensor, expected: torch.Tensor, x: torch.Tensor) ->
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_block_alone_equals_the_stock_model(variant: str, saved: Saved) -> None:
+def test_every_block_alone_equals_the_stock_model(variant: str, loaded_of: LoadedOf) -> None:
     ids = torch.randint(3, 97, (19,), generator=torch.Generator().manual_seed(1))
     states = _hidden_states(variant, ids)
     for number in range(4):
         span = Span(number, number + 1)
-        runner, pool = _runner(saved(variant), span)
+        runner, pool = _runner(loaded_of(variant, span))
         (out,) = _feed(runner, span, [(LaneCache(runner.shape, pool), states[number])])
         _assert_close(out, states[number + 1], states[number])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("chunks", [(19,), (7, 12), (1,) * 19, (9, 1, 1, 5, 3)], ids=str)
-def test_prefill_chunks_and_decode_equal_one_whole_forward(variant: str, chunks: Sequence[int], saved: Saved) -> None:
+def test_prefill_chunks_and_decode_equal_one_whole_forward(
+    variant: str, chunks: Sequence[int], loaded_of: LoadedOf
+) -> None:
     ids = torch.randint(3, 97, (19,), generator=torch.Generator().manual_seed(2))
     states = _hidden_states(variant, ids)
     span = Span(1, 4)
-    runner, pool = _runner(saved(variant), span)
+    runner, pool = _runner(loaded_of(variant, span))
     lane = LaneCache(runner.shape, pool)
     outputs = [_feed(runner, span, [(lane, piece)])[0] for piece in states[1].split(list(chunks))]
     _assert_close(torch.cat(outputs), states[4], states[1])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_ragged_lanes_in_one_batch_equal_each_alone(variant: str, saved: Saved) -> None:
+def test_ragged_lanes_in_one_batch_equal_each_alone(variant: str, loaded_of: LoadedOf) -> None:
     generator = torch.Generator().manual_seed(3)
     sequences = [torch.randint(3, 97, (n,), generator=generator) for n in (5, 17, 11)]
     states = [_hidden_states(variant, ids) for ids in sequences]
     span = Span(0, 4)
-    runner, pool = _runner(saved(variant), span)
+    runner, pool = _runner(loaded_of(variant, span))
     lanes = [LaneCache(runner.shape, pool) for _ in sequences]
     first = _feed(runner, span, [(lane, s[0][:-3]) for lane, s in zip(lanes, states, strict=True)])
     mixed = [(lanes[0], states[0][0][-3:-2]), (lanes[1], states[1][0][-3:]), (lanes[2], states[2][0][-3:-2])]
@@ -98,3 +99,21 @@ def test_ragged_lanes_in_one_batch_equal_each_alone(variant: str, saved: Saved) 
     ]
     for out, expected in zip(got, states, strict=True):
         _assert_close(out, expected[4], expected[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_logits_of_the_stock_model_are_the_same_with_our_blocks_inside(variant: str, loaded_of: LoadedOf) -> None:
+    """The last block's output is replaced by ours; norm and head are the model's own."""
+    ids = torch.randint(3, 97, (19,), generator=torch.Generator().manual_seed(4))
+    model = tiny_model(variant)
+    states = _hidden_states(variant, ids)
+    span = Span(0, 4)
+    runner, pool = _runner(loaded_of(variant))
+    lane = LaneCache(runner.shape, pool)
+    ours = torch.cat([_feed(runner, span, [(lane, piece)])[0] for piece in states[0].split([10, 1, 1, 7])])
+    with torch.no_grad():
+        expected = model(input_ids=ids[None]).logits
+        last = model.get_submodule(loaded_of(variant).family.blocks)[3]
+        last.register_forward_hook(lambda _m, _i, out: (ours[None], *out[1:]) if type(out) is tuple else ours[None])
+        logits = model(input_ids=ids[None]).logits
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
