@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from peerz_node import options
+from peerz_node.commands.bench import bench
 from peerz_node.commands.chat import chat
 from peerz_node.commands.generate import generate
 from peerz_node.commands.model import model
@@ -71,7 +72,7 @@ def _without_command(ctx: click.Context, compute: bool, ready_file: Path | None)
         click.echo(ctx.get_help())
 
 
-for command in (chat, generate, status, model, run):
+for command in (chat, generate, status, model, run, bench):
     cli.add_command(command)
 
 

@@ -189,16 +189,13 @@ class InferenceSession:
             try:
                 if wire is None or (wire.codec, wire.dtype) != (hop.codec, hop.dtype):
                     wire = encode(values, hop.codec, hop.dtype)
-                    values = decode(wire)
-                self._history.write(block, draft, values)
+                self._history.write(block, draft, decode(wire))
                 answer = await hop.step(*self._wire_layout(hop, draft), wire)
             except ComputeError as error:
                 await self._handle(hop, error)
             else:
-                self._ahead.append(hop)
+                self._note_progress(hop)
                 wire, values, block = answer.hidden, answer.values, hop.span.end
-                if self._trouble is not None:
-                    self._trouble.give_up_at = None
         return values.to(torch.float32)
 
     def _wire_layout(self, hop: HopConnection, draft: Draft) -> tuple[Sequence[Row], Sequence[int]]:
@@ -232,6 +229,12 @@ class InferenceSession:
         if self._trouble.give_up_at is None:
             self._trouble.give_up_at = now + give_up_s
         return self._trouble
+
+    def _note_progress(self, hop: HopConnection) -> None:
+        """The hop has taken the step; whatever goes wrong next has its own time to be mended."""
+        self._ahead.append(hop)
+        if self._trouble is not None:
+            self._trouble.give_up_at = None
 
     def _lose(self, hop: HopConnection, error: ComputeError) -> None:
         logger.info("hop %s on %s is lost: %s", hop.span, hop.peer, error)

@@ -126,11 +126,8 @@ class SwarmClient:
     # ------------------------------------------------------------------ in the loop
 
     async def _join(self, initial_peers: tuple[str, ...]) -> None:
-        self._network = await SwarmNetwork.create(
-            NetworkOptions(
-                key=None, listen=(), initial_peers=initial_peers, client_mode=True, network_id=self._network_id
-            )
-        )
+        options = NetworkOptions(initial_peers=initial_peers, client_mode=True, network_id=self._network_id)
+        self._network = await SwarmNetwork.create(options)
         seed = secrets.token_bytes(_SEED_BYTES)
         self._view = SwarmView(self._network, self._manifest_root, self._n_blocks, self._options.view, seed)
         await self._view.start()

@@ -28,8 +28,10 @@ NF4_BLOCK = 64
 """Weights that share a scale."""
 
 _INT8_MAX = 127.0
-# torch's kernel reads beyond the row for any other number of columns: wrong numbers, or a crash.
+# torch's kernel reads beyond the row for any other number of columns, and crashes on operands that do not start at such
+# an address, as views of a mapped file seldom do.
 _PACK_COLUMNS = 16
+_PACK_ALIGNMENT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,22 @@ class Int8PackedLinear(torch.nn.Module):
         self.bias = replaced.bias
         self.weight: torch.Tensor
         self.scale: torch.Tensor
-        self.register_buffer("weight", parts["weight"])
-        self.register_buffer("scale", parts["scale"])
+        self.register_buffer("weight", _aligned(parts["weight"]))
+        self.register_buffer("scale", _aligned(parts["scale"]))
         self._padding = self.weight.shape[1] - self.in_features
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = x.reshape(-1, self.in_features).to(torch.bfloat16)
+        rows = x.reshape(-1, self.in_features).to(torch.bfloat16, copy=True)
         if self._padding:
             rows = functional.pad(rows, (0, self._padding))
         y = torch._weight_int8pack_mm(rows, self.weight, self.scale).to(x.dtype)
         if self.bias is not None:
             y = y + self.bias
         return y.view(*x.shape[:-1], self.out_features)
+
+
+def _aligned(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.clone() if tensor.data_ptr() % _PACK_ALIGNMENT_BYTES else tensor
 
 
 def _quantise_packed(weight: torch.Tensor) -> Parts:

@@ -1,9 +1,9 @@
 """Attention over every lane's own keys and values, as a function registered with transformers' attention interface.
 
-Tokens of all lanes travel side by side through the stock blocks as one sequence `(1, tokens, width)`; norms, projections
-and MLPs do not care. Only attention must keep lanes apart: it writes the new keys and values into each lane's buffer and
-attends lane by lane over views of it. A loop, because lanes have different lengths, and nothing that pads or gathers is
-faster on a CPU.
+Tokens of all lanes travel side by side through the stock blocks as one sequence `(1, tokens, width)`; norms,
+projections and MLPs do not care. Only attention must keep lanes apart: it writes the new keys and values into each
+lane's buffer and attends lane by lane over views of it. A loop, because lanes have different lengths, and nothing that
+pads or gathers is faster on a CPU. Lanes that share a prefix read it together (`shared_prefix`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from compute.errors import UnsupportedModel
 from compute.runner.cache import LaneCache
 from compute.runner.shared_prefix import attend_shared
 
@@ -27,7 +26,7 @@ _current = threading.local()
 
 
 class PackedStep:
-    """One batch: `n_tokens[i]` new tokens of `lanes[i]`, for blocks numbered from `first_block`. Lanes have grown already."""
+    """One batch: `n_tokens[i]` new tokens of `lanes[i]`, from block `first_block` on. Lanes have grown already."""
 
     def __init__(
         self, lanes: Sequence[LaneCache], n_tokens: Sequence[int], first_block: int, device: torch.device
@@ -107,19 +106,17 @@ def lanes_attention(
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """Called by a block's attention with `[1, heads, tokens, head_dim]`; returns `[1, tokens, heads, head_dim]`."""
-    if s_aux is not None:
-        raise UnsupportedModel("attention with sinks is not supported")
     step: PackedStep = _current.step
     block: int = module.layer_idx
     step.write(block, key, value)
     queries = query[0].split(step.n_tokens, 1)
     outputs: dict[int, torch.Tensor] = {}
-    if step.prefix_groups and softcap is None:
+    if step.prefix_groups and softcap is None and s_aux is None:
         outputs = _attend_over_prefixes(step, block, queries, scaling, sliding_window)
     for row, q in enumerate(queries):
         if row not in outputs:
             k, v = step.keys_and_values(block, row)
-            outputs[row] = _attend(step, row, q, k, v, scaling, sliding_window, softcap)
+            outputs[row] = _attend(step, row, (q, k, v), _Scores(scaling, softcap, s_aux), sliding_window)
     joined = outputs[0] if len(queries) == 1 else torch.cat([outputs[row] for row in range(len(queries))], 1)
     return joined.transpose(0, 1)[None].contiguous(), None
 
@@ -156,20 +153,26 @@ def _attend_over_prefixes(
     return outputs
 
 
+class _Scores(NamedTuple):
+    """What a family does to attention scores: their scale, the bound of Gemma 2, the sinks `[heads]` of GPT-OSS."""
+
+    scaling: float | None
+    softcap: float | None
+    sinks: torch.Tensor | None
+
+
 def _attend(
     step: PackedStep,
     row: int,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    scaling: float | None,
+    qkv: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    scores: _Scores,
     window: int | None,
-    softcap: float | None,
 ) -> torch.Tensor:
     """One row: `q` `[heads, n, head_dim]` over `k`, `v` `[kv_heads, length, head_dim]`. Returns the shape of `q`.
 
     Query heads that share a key head are folded into the query's tokens, so that keys are never repeated.
     """
+    q, k, v = qkv
     heads, n, head_dim = q.shape
     kv_heads = k.shape[0]
     groups = heads // kv_heads
@@ -178,21 +181,34 @@ def _attend(
         k, v = k[:, -window:], v[:, -window:]
     mask = None if n == 1 else step.causal_mask(n, past, groups, window)
     folded = q.reshape(kv_heads, groups * n, head_dim)[None]
-    if softcap is not None:
-        out = _softcapped(folded, k[None], v[None], mask, scaling or head_dim**-0.5, softcap)
+    if scores.softcap is not None or scores.sinks is not None:
+        out = _plain(folded, k, v, mask, scores)
     else:
-        out = scaled_dot_product_attention(folded, k[None], v[None], attn_mask=mask, scale=scaling)
+        out = scaled_dot_product_attention(folded, k[None], v[None], attn_mask=mask, scale=scores.scaling)
     return out.reshape(heads, n, -1)
 
 
-def _softcapped(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scaling: float, softcap: float
+def _plain(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scores: _Scores
 ) -> torch.Tensor:
-    """Attention with logits squashed into (-softcap, softcap) before the mask (Gemma 2)."""
-    scores = torch.tanh((q @ k.transpose(2, 3)) * (scaling / softcap)) * softcap
+    """Attention step by step, for what fused kernels do not know. `q` `[1, kv_heads, groups * n, head_dim]`.
+
+    Logits are squashed into (-softcap, softcap) before the mask; a sink is one more logit per head, whose share of the
+    softmax goes nowhere.
+    """
+    scaling = scores.scaling if scores.scaling is not None else q.shape[-1] ** -0.5
+    logits = (q @ k.transpose(1, 2)) * scaling
+    if scores.softcap is not None:
+        logits = torch.tanh(logits / scores.softcap) * scores.softcap
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return torch.softmax(scores, -1, dtype=torch.float32).to(q.dtype) @ v
+        logits = logits.masked_fill(~mask, float("-inf"))
+    if scores.sinks is not None:
+        kv_heads, rows = logits.shape[1:3]
+        sinks = scores.sinks.reshape(kv_heads, -1)
+        sinks = sinks.repeat_interleave(rows // sinks.shape[1], 1)[None, :, :, None]
+        logits = torch.cat([logits, sinks.to(logits.dtype)], -1)
+    weights = torch.softmax(logits, -1, dtype=torch.float32)[..., : k.shape[1]]
+    return weights.to(q.dtype) @ v
 
 
 AttentionInterface.register(ATTENTION_NAME, lanes_attention)

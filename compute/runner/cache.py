@@ -6,12 +6,12 @@ tokens come:
     lane 0   [ segment A: 0..600 ][ tail: 600..612 ]
     lane 1   [ segment A: 0..600 ][ tail: 600..609 ]        A is held, and counted, once
 
-Nothing is reserved for a maximum length. Every buffer is paid for in a CachePool *before* it is allocated, so the budget
-holds also while a growing tail is copied.
+Nothing is reserved for a maximum length. Every buffer is paid for in a CachePool *before* it is allocated, so the
+budget holds also while a growing tail is copied.
 
-A step is a transaction: `begin` rolls back to the step's position and pays for its tokens, `commit` counts tokens as they
-are written, and `keep` or `undo` ends it. Roll-back is a shorter length; what new tokens will overwrite is set aside until
-the step is kept: a few tokens as a copy, many by turning the tail into a segment and going on in a fresh one.
+A step is a transaction: `begin` rolls back to the step's position and pays for its tokens, `commit` counts tokens as
+they are written, and `keep` or `undo` ends it. Roll-back is a shorter length; what new tokens will overwrite is set
+aside until the step is kept: a few tokens as a copy, many by turning the tail into a segment and going on in a fresh one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CacheShape:
 
 
 class CachePool:
-    """The budget. Thread-safe: buffers are paid by the loop's thread and freed by either."""
+    """The budget. Thread-safe: buffers are paid for on one thread and grow on another."""
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
@@ -98,8 +98,8 @@ class Segment:
 
 @dataclass(slots=True)
 class _Undo:
-    """What a lane was before a step: `own` tokens in its tail, of which `saved` will be overwritten from `at` on; or, where
-    the tail itself was set aside, the `segments` that held everything."""
+    """What a lane was before a step: `own` tokens in its tail, of which `saved` will be overwritten from `at` on; or,
+    where the tail itself was set aside, the `segments` that held everything."""
 
     own: int = 0
     at: int = 0
@@ -127,7 +127,7 @@ class LaneCache:
 
     @property
     def bytes_paid(self) -> int:
-        """Bytes taken from the pool for the tail, a larger one to come, and what is set aside. Segments pay for themselves."""
+        """Bytes taken for the tail, a larger one to come, and what is set aside; segments pay for themselves."""
         saved = self._undo.saved if self._undo is not None else None
         return (self._capacity + self._wanted) * self._shape.bytes_per_token + (0 if saved is None else saved.nbytes)
 
@@ -175,12 +175,12 @@ class LaneCache:
     # ------------------------------------------------------------ one step
 
     def slots(self, n_tokens: int) -> tuple[torch.Tensor, ...]:
-        """Where the next `n_tokens` are written: a view `[kv_heads, n_tokens, head_dim]` for each block's K, V in turn."""
+        """Where the next `n_tokens` go: a view `[kv_heads, n_tokens, head_dim]` for each block's K, V in turn."""
         assert self._tail is not None, "grow() comes before a step"
         return self._tail[:, :, self._own : self._own + n_tokens].unbind(0)
 
     def views(self, n_tokens: int) -> tuple[torch.Tensor, ...]:
-        """The tail up to and with the next `n_tokens`: `[kv_heads, tokens, head_dim]` for each block's K, V in turn."""
+        """The tail with the next `n_tokens`: `[kv_heads, tokens, head_dim]` for each block's K, V in turn."""
         assert self._tail is not None, "grow() comes before a step"
         return self._tail[:, :, : self._own + n_tokens].unbind(0)
 
@@ -195,7 +195,7 @@ class LaneCache:
     # ------------------------------------------------------------ a step as a transaction
 
     def begin(self, position: int, n_tokens: int) -> bool:
-        """Rolls back to `position`, with room for `n_tokens` more; False, with nothing changed, when the pool has not enough.
+        """Rolls back to `position`, with room for `n_tokens` more; False, with nothing changed, when the pool lacks it.
 
         Until `keep` or `undo`, the lane can return to what it is now.
         """
@@ -277,8 +277,8 @@ class LaneCache:
     def share(self, at_least: int = _SHARE_MIN) -> None:
         """Turns a tail of `at_least` tokens into a segment, so that forks can hold it by reference.
 
-        A tail that is short beside what is shared already stays: sequences that fork again and again would fall into ever
-        more pieces. So the number of segments grows with the logarithm of the length.
+        A tail that is short beside what is shared already stays: sequences that fork again and again would fall into
+        ever more pieces. So the number of segments grows with the logarithm of the length.
         """
         if self._tail is None or self._own < max(at_least, self._shared // 2 if at_least > 1 else 0):
             return

@@ -1,11 +1,11 @@
 """The asyncio face of one device: sessions in, batches out.
 
-All bookkeeping (sessions, lanes, scheduler, budget) lives on the event loop. One worker thread owns the device and is given
-one batch at a time; while it computes, the loop stays free, and what arrives meanwhile forms the next batch.
+All bookkeeping (sessions, lanes, scheduler, budget) lives on the event loop. One worker thread owns the device and is
+given one batch at a time; while it computes, the loop stays free, and what arrives meanwhile forms the next batch.
 
-A step first pays for its keys and values (waiting its turn when the cache is full), then waits for the scheduler, perhaps in
-pieces, and takes effect as a whole: one that fails or is cancelled leaves its session as it was before. A step that is on
-the device is never changed under it: cancellation, close and the like take effect when the batch ends.
+A step first pays for its keys and values (waiting its turn when the cache is full), then waits for the scheduler,
+perhaps in pieces, and takes effect as a whole: one that fails or is cancelled leaves its session as it was before. The
+batch on the device is never changed under it: cancellation, close and the like take effect when it ends.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Engine:
     async def open(self, session: SessionId, client: str, span: Span, lanes: int, max_tokens: int) -> None:
         """Takes a session in; its cache grows only as it is used.
 
-        `client` is whom the scheduler is fair to. Raises BadRequest when the span is not served here or the id is in use,
-        Overloaded when there are too many sessions, CacheFull when there is no room for even its first tokens.
+        `client` is whom the scheduler is fair to. Raises BadRequest when the span is not served here or the id is in
+        use, Overloaded when there are too many sessions, CacheFull when there is no room for even one token.
         """
         if not self._loaded.span.covers(span):
             raise BadRequest(f"blocks {span} are not served here, but {self._loaded.span}", span=self._loaded.span)
@@ -130,8 +130,8 @@ class Engine:
     async def step(self, session: SessionId, header: StepHeader, hidden: torch.Tensor) -> StepResult:
         """Runs one step of a session; it takes effect as a whole or not at all.
 
-        `hidden` `[header.n_tokens, width]`, any float dtype. Raises BadRequest for what does not fit the session, CacheFull
-        (with the time to wait) when no room comes free in time, Overloaded when the queue is full.
+        `hidden` `[header.n_tokens, width]`, any float dtype. Raises BadRequest for what does not fit the session,
+        CacheFull (with the time to wait) when no room comes free in time, Overloaded when the queue is full.
         """
         owner = self._sessions.get(session)
         if owner is None:
@@ -338,7 +338,7 @@ class Engine:
         return BatchRow(step.lanes[piece.row], step.inputs[piece.row][piece.start : piece.start + piece.n_tokens])
 
     def _compute(self, span: Span, rows: Sequence[BatchRow]) -> list[torch.Tensor | Exception]:
-        """On the device's thread: an output, on the CPU, or an error for every row. One bad row never fails the others."""
+        """On the device's thread: an output, on the CPU, or an error for each row. A bad row never fails the others."""
         try:
             outputs = self._runner.run(span, rows)
         except Exception as error:

@@ -66,7 +66,7 @@ class EngineStats:
 
 @dataclass(slots=True)
 class OpenSession:
-    """`step` is set while a step's lanes are in use, `is_stepping` while somebody waits for one, `closed` after the end."""
+    """`step`: its lanes are in use; `is_stepping`: somebody waits for one; `closed`: why, after the end."""
 
     client: str
     state: SessionLanes

@@ -1,4 +1,7 @@
-"""The naive twin: one sequence at a time, stock attention, stock masks. Slow, simple, and what everything is compared with."""
+"""The naive twin: one sequence at a time, stock attention, no cache.
+
+Slow, simple, and what every batched result is compared with.
+"""
 
 from __future__ import annotations
 

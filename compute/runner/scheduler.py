@@ -7,8 +7,8 @@ The rule, for every iteration:
 
 1. every ready decode step is taken, up to `batch_tokens_max` tokens, less the chunk of 2. where a prefill waits;
 2. waiting prefills get `prefill_chunk_tokens` between them;
-3. a training slice runs alone when nothing else is ready, or when it has waited for `training_wait_s`; never two of them
-   in a row while a step waits, so that a decode waits for one slice at most.
+3. a training slice runs alone when nothing else is ready, or when it has waited for `training_wait_s`; never two of
+   them in a row while a step waits, so that a decode waits for one slice at most.
 
 Where there is more than fits, *clients* share, not sessions: each has a count of tokens served, the least served goes
 first, and one that comes back after a pause starts at the least count present, so that nobody saves up. A client with
@@ -35,7 +35,7 @@ class SchedulerOptions:
 
     Args:
         batch_tokens_max: tokens of decode and prefill together. Too large delays everyone's next token.
-        prefill_chunk_tokens: prefill tokens of all sessions together. Too small prefills slowly, too large stalls decoding.
+        prefill_chunk_tokens: of all sessions together. Too small prefills slowly, too large stalls decoding.
         training_wait_s: the longest that a training slice waits for a quiet moment.
     """
 

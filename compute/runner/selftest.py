@@ -1,8 +1,8 @@
 """Does this device compute what it should, and how fast? Asked once, before anything is served.
 
-Cards exist that return garbage behind a healthy transport, and kernels that are wrong for one shape only. So every path that serving
-uses (a prompt at once, in pieces, token by token, several lanes together, a forked lane) is compared with the stock blocks run one lane at
-a time at the same precision.
+Cards exist that return garbage behind a healthy transport, and kernels that are wrong for one shape only. So every path
+that serving uses (a prompt at once, in pieces, token by token, several lanes together, a forked lane) is compared with
+the stock blocks run one lane at a time at the same precision.
 """
 
 from __future__ import annotations

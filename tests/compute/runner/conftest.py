@@ -16,7 +16,6 @@ from compute.runner.blocks import BatchRow
 from compute.runner.engine import Engine, EngineOptions
 from compute.types import Precision, Span
 
-
 WHOLE = Span(0, 4)
 
 

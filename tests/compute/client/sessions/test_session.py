@@ -1,0 +1,544 @@
+"""Sessions against providers that die, hang, lie, refuse and leave: the same values as without, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from compute.errors import BadReceipt, BadRequest, CacheFull, LinkLost, NoRoute
+from compute.types import Codec, Row, Span
+
+FAILOVER_S_MAX = 2.0
+Run = Callable[[Any], Any]
+LOST = ["dead", "silent", "deaf", "hung", "internal", "garbage"]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_without_trouble_values_are_those_of_one_machine(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    swarm.add(0, 2), swarm.add(2, 5), swarm.add(5, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(40)  # more than a step of a provider
+        for _ in range(5):
+            await twin.extend(1)
+        assert [hop.span for hop in twin.session.route.hops] == [Span(0, 2), Span(2, 5), Span(5, 6)]
+        assert twin.session.stats.failovers == 0
+        twin.session.close()
+        await asyncio.sleep(0.1)
+        assert swarm.open_streams == 0
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("when", [0, 1, 5])
+def test_a_lost_hop_changes_no_value_and_costs_little_time(
+    swarm: Any, twin_of: Any, in_virtual_time: Run, how: str, which: int, when: int
+) -> None:
+    spans = [(0, 2), (2, 5), (5, 6)]
+    for index, span in enumerate(spans):
+        swarm.add(*span, fails_at_step=when if index == which else -1, fails_as=how)
+    for span in spans:
+        swarm.add(*span)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        for n_tokens in (7, 1, 1, 3, 1, 1, 1, 1):
+            started = now()
+            await twin.extend(n_tokens)
+            assert now() - started < FAILOVER_S_MAX
+        assert twin.session.stats.failovers == 1
+        assert twin.session.route.hops[which].peer == swarm.providers[3 + which].peer
+        twin.session.close()
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("how", ["dead", "silent"])
+def test_a_hop_that_died_while_idle_is_replaced_at_the_next_step(
+    swarm: Any, twin_of: Any, in_virtual_time: Run, how: str
+) -> None:
+    first = swarm.add(0, 6)
+    swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(5)
+        await asyncio.sleep(8)
+        first.become(how)
+        await asyncio.sleep(1)
+        started = now()
+        await twin.extend(1)
+        assert now() - started < FAILOVER_S_MAX
+        await asyncio.sleep(60)  # keepalives hold the new one
+        await twin.extend(1)
+        assert twin.session.stats.failovers == 1
+
+    in_virtual_time(story())
+
+
+def test_a_range_may_be_replaced_by_a_chain_and_a_chain_by_one(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    whole = swarm.add(0, 6)
+    parts = [swarm.add(0, 1), swarm.add(1, 4), swarm.add(4, 6)]
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(9)
+        whole.become("dead")
+        await twin.extend(1)
+        assert [hop.span for hop in twin.session.route.hops] == [Span(0, 1), Span(1, 4), Span(4, 6)]
+        await twin.extend(2)
+        swarm.add(0, 6)
+        for part in parts:
+            part.become("dead")
+        await twin.extend(1)
+        await twin.extend(1)
+        assert twin.session.route.hops[-1].span.end == 6
+
+    in_virtual_time(story())
+
+
+def test_several_losses_in_one_step(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    for _ in range(3):
+        swarm.add(0, 3), swarm.add(3, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(6)
+        for provider in swarm.providers[:4]:
+            provider.become("silent")
+        await twin.extend(1)
+        assert [hop.peer for hop in twin.session.route.hops] == [p.peer for p in swarm.providers[4:]]
+        await twin.extend(1)
+
+    in_virtual_time(story())
+
+
+def test_forks_and_roll_backs_survive_losses(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    for _ in range(6):
+        swarm.add(0, 3), swarm.add(3, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm, lanes=2)
+        await twin.session.open()
+        await twin.extend(20, 4)
+        await twin.extend(1, 1, 1, 1, fork=(0, 0, 1, 1))
+        victims = iter(swarm.providers)
+        next(victims).become("dead")
+        await twin.extend(1, 1, 1, 1, fork=(1, 1, 0, 3))
+        next(victims).become("silent")
+        await twin.step([Row(0, 5, 2), Row(1, 22, 0), Row(3, 3, 1)])
+        next(victims).become("dead"), next(victims).become("hung")
+        await twin.step([Row(0, 7, 1)], fork=(0, 1))
+        await twin.step([], fork=(1, 0, 0))
+        next(victims).become("deaf"), next(victims).become("dead")
+        await twin.extend(1, 2, 3)
+        assert twin.session.stats.failovers == 6
+
+    in_virtual_time(story())
+
+
+def test_shared_tokens_are_replayed_once(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    first = swarm.add(0, 6)
+    swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(30)
+        await twin.extend(1, 1, 1, 1, fork=(0, 0, 0, 0))
+        first.become("dead")
+        await twin.extend(1, 1, 1, 1)
+        assert twin.session.stats.replayed_tokens == 34
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("mood", ["liar", "twisted"])
+def test_a_wrong_receipt_ends_the_session_and_bans_the_peer(
+    swarm: Any, twin_of: Any, in_virtual_time: Run, mood: str
+) -> None:
+    liar = swarm.add(0, 6, mood=mood)
+    swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        with pytest.raises(BadReceipt) as caught:
+            await twin.extend(3)
+        assert caught.value.peer == liar.peer
+        assert caught.value.evidence
+        assert twin.session.closed
+        assert twin.session._suspects.banned() == {liar.peer}
+        with pytest.raises(BadRequest, match="closed"):
+            await twin.extend(1)
+        await asyncio.sleep(0.1)
+        assert swarm.open_streams == 0
+
+    in_virtual_time(story())
+
+
+def test_a_full_cache_is_waited_for_and_the_same_step_repeated(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    provider = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(4)
+        provider.refusals = 3
+        started = now()
+        await twin.extend(1)
+        assert 0.7 < now() - started < 1.5
+        assert provider.opened == 1
+        assert twin.session.stats.failovers == 0
+
+    in_virtual_time(story())
+
+
+def test_a_full_cache_is_left_when_there_is_another_provider(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    full = swarm.add(0, 6)
+    other = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(4)
+        full.refusals = 1000
+        started = now()
+        await twin.extend(1)
+        assert now() - started < 0.3
+        assert twin.session.route.hops[0].peer == other.peer
+
+    in_virtual_time(story())
+
+
+def test_a_cache_that_stays_full_is_an_error_that_leaves_the_lanes(
+    swarm: Any, twin_of: Any, in_virtual_time: Run
+) -> None:
+    provider = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(4)
+        provider.refusals = 1000
+        started = now()
+        with pytest.raises(CacheFull):
+            await twin.session.step([Row(0, 4, 1)], twin.hidden(1))
+        assert now() - started <= 31
+        assert twin.session.lengths == (4,)
+        provider.refusals = 0
+        await twin.extend(1)
+
+    in_virtual_time(story())
+
+
+def test_a_draining_provider_is_left_between_two_steps(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    leaving = swarm.add(0, 3)
+    swarm.add(3, 6)
+    other = swarm.add(0, 3)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(9)
+        leaving.become("draining")
+        await asyncio.sleep(0.01)
+        await twin.extend(1)
+        assert [hop.peer for hop in twin.session.route.hops] == [other.peer, swarm.providers[1].peer]
+        assert twin.session.stats.failovers == 0
+
+    in_virtual_time(story())
+
+
+def test_a_draining_provider_serves_on_while_there_is_no_other(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    leaving = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(3)
+        leaving.become("draining")
+        await asyncio.sleep(0.01)
+        for _ in range(3):
+            await twin.extend(1)
+        other = swarm.add(0, 6)
+        await asyncio.sleep(3)
+        await twin.extend(1)
+        assert twin.session.route.hops[0].peer == other.peer
+
+    in_virtual_time(story())
+
+
+def test_without_a_replacement_the_blocks_are_named_in_bounded_time_and_lanes_stay(
+    swarm: Any, twin_of: Any, in_virtual_time: Run
+) -> None:
+    swarm.add(0, 3)
+    last = swarm.add(3, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(5)
+        last.become("dead")
+        started = now()
+        with pytest.raises(NoRoute, match="3:6") as caught:
+            await twin.session.step([Row(0, 2, 1)], twin.hidden(1), ())
+        assert caught.value.missing == (Span(3, 6),)
+        assert isinstance(caught.value.__cause__, LinkLost)
+        assert 25 < now() - started < 35
+        assert swarm.refreshed > 5
+        assert twin.session.lengths == (5,)
+        swarm.add(3, 6)
+        await twin.extend(1)
+
+    in_virtual_time(story())
+
+
+def test_a_provider_that_joins_meanwhile_is_taken(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    last = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(5)
+        last.become("dead")
+        late = swarm.add(0, 6)
+        swarm.newcomers.append(swarm.providers.pop())
+        await twin.extend(1)
+        assert twin.session.route.hops[0].peer == late.peer
+
+    in_virtual_time(story())
+
+
+def test_a_false_alarm_is_forgiven_when_nobody_else_serves(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    provider = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(5)
+        provider.become("silent")
+        asyncio.get_running_loop().call_later(1.0, provider.become, "ok")
+        await twin.extend(1)
+        assert twin.session.route.hops[0].peer == provider.peer
+        assert twin.session.stats.failovers == 1
+
+    in_virtual_time(story())
+
+
+def test_a_provider_that_fails_every_step_is_not_asked_in_a_hot_loop(
+    swarm: Any, twin_of: Any, in_virtual_time: Run
+) -> None:
+    provider = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(5)
+        provider.become("internal")
+        with pytest.raises(NoRoute):
+            await twin.session.step([Row(0, 5, 1)], twin.hidden(1))
+        assert provider.opened < 30
+
+    in_virtual_time(story())
+
+
+def test_opening_without_a_route_fails_soon(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    swarm.add(0, 3)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        with pytest.raises(NoRoute) as caught:
+            await twin.session.open()
+        assert caught.value.missing == (Span(3, 6),)
+        assert now() < 5
+        assert twin.session.closed
+
+    in_virtual_time(story())
+
+
+def test_long_steps_live_by_heartbeats(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    swarm.add(0, 6, compute_s=20.0)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(10)
+        assert now() > 20
+        assert twin.session.stats.failovers == 0
+
+    in_virtual_time(story())
+
+
+def test_beating_without_ever_answering_ends_too(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    swarm.add(0, 6, mood="stuck")
+    swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(2)
+        assert 299 < now() < 310
+
+    in_virtual_time(story())
+
+
+def test_suspended_sessions_hold_nothing_and_go_on(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    swarm.add(0, 3), swarm.add(3, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(12)
+        await twin.session.suspend()
+        await asyncio.sleep(0.1)
+        assert swarm.open_streams == 0
+        await twin.extend(1)
+        await twin.session.suspend()
+        await twin.session.resume()
+        assert len(twin.session.route.hops) == 2
+        await twin.extend(1)
+
+    in_virtual_time(story())
+
+
+def test_truncation_is_a_roll_back_of_the_next_step(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    first = swarm.add(0, 6)
+    swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(8)
+        twin.session.truncate(0, 3)
+        await twin.step([Row(0, 3, 2)])
+        twin.session.truncate(0, 4)
+        first.become("dead")
+        await twin.step([Row(0, 4, 1)])
+
+    in_virtual_time(story())
+
+
+def test_a_cancelled_step_closes_the_session_and_frees_everything(
+    swarm: Any, twin_of: Any, in_virtual_time: Run
+) -> None:
+    swarm.add(0, 6, compute_s=5.0)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        step = asyncio.create_task(twin.extend(1))
+        await asyncio.sleep(1)
+        step.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+        assert twin.session.closed
+        await asyncio.sleep(0.1)
+        assert swarm.open_streams == 0
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize(
+    ("rows", "fork", "n_tokens"),
+    [
+        ([Row(0, 6, 1)], (), 1),
+        ([Row(1, 0, 1)], (), 1),
+        ([Row(0, 5, 1), Row(0, 5, 1)], (), 2),
+        ([Row(0, 5, 1)], (1,), 1),
+        ([Row(0, 5, 1)], (), 2),
+        ([Row(0, 5, 196)], (), 196),
+        ([Row(0, 5, 1)], (0,) * 9, 1),
+        ([Row(0, -1, 1)], (), 1),
+    ],
+)
+def test_steps_that_do_not_fit_the_lanes_are_refused_here(
+    swarm: Any, twin_of: Any, in_virtual_time: Run, rows: list[Row], fork: tuple[int, ...], n_tokens: int
+) -> None:
+    provider = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        await twin.extend(5)
+        steps = provider.steps
+        with pytest.raises(BadRequest):
+            await twin.session.step(rows, torch.zeros(n_tokens, 8), fork)
+        assert (provider.steps, twin.session.lengths) == (steps, (5,))
+        await twin.extend(1)
+
+    in_virtual_time(story())
+
+
+def test_eight_bit_sessions_are_replayed_with_the_very_same_bytes(
+    swarm: Any, twin_of: Any, in_virtual_time: Run
+) -> None:
+    swarm.codec = Codec.BLOCK8
+    first = swarm.add(0, 6)
+    second = swarm.add(0, 6)
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        hidden = twin.hidden(5)
+        await twin.session.step([Row(0, 0, 5)], hidden)
+        first.become("dead")
+        await twin.session.step([Row(0, 5, 1)], twin.hidden(1))
+        sent = [stream.heard[1].hidden for provider in (first, second) for stream in provider.streams]
+        assert sent[0] == sent[1]
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_happens_values_stay_those_of_one_machine(
+    swarm: Any, twin_of: Any, in_virtual_time: Run, seed: int
+) -> None:
+    """Random steps, forks, roll-backs, losses and refusals; one reliable provider per block at the end of the list."""
+    import random
+
+    rng = random.Random(seed)
+    bounds = sorted({0, 6, *rng.sample(range(1, 6), 2)})
+    for _ in range(4):
+        for start, end in zip(bounds, bounds[1:], strict=False):
+            swarm.add(start, end, fails_at_step=rng.randrange(12), fails_as=rng.choice(LOST), refusals=rng.randrange(2))
+        bounds = sorted({0, 6, *rng.sample(range(1, 6), rng.randrange(3))})
+    swarm.add(0, 6, step_tokens_max=5)
+
+    async def story() -> None:
+        twin = twin_of(swarm, lanes=rng.randint(1, 3), seed=seed)
+        await twin.session.open()
+        for _ in range(14):
+            fork: tuple[int, ...] = ()
+            if rng.random() < 0.4:
+                fork = tuple(rng.randrange(len(twin.session.lengths)) for _ in range(rng.randint(1, 4)))
+            lengths = [twin.session.lengths[i] for i in fork] if fork else list(twin.session.lengths)
+            rows = []
+            for lane, length in enumerate(lengths):
+                if rng.random() < 0.8:
+                    position = length if rng.random() < 0.7 else rng.randint(0, length)
+                    rows.append(Row(lane, position, rng.choice((0, 1, 1, 1, 4, 11))))
+            if rng.random() < 0.1:
+                await twin.session.suspend()
+            if rows or fork:
+                await twin.step(rows, fork)
+        twin.session.close()
+        await asyncio.sleep(0.1)
+        assert swarm.open_streams == 0
+
+    in_virtual_time(story())
