@@ -42,11 +42,13 @@ class LoopThread:
         if self.stopped:
             work.close()
             raise BadRequest("the swarm client is closed; connect a new one")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future: concurrent.futures.Future[T] | None = None
         try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
             return future.result(timeout_s)
         except BaseException:
-            future.cancel()
+            if future is not None:
+                future.cancel()
             raise
 
     def post(self, call: Callable[[], None]) -> None:

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from compute.client.hop import HopTimes, Transport
 from compute.types import Codec, PeerId, Span, WireDType
+
+
+class Transport(Protocol):
+    """Reaches providers."""
+
+    async def dial(self, peer: PeerId) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A new stream to the session service of `peer`. Raises LinkLost."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopTimes:
+    """How long a hop may take for what, seconds.
+
+    Args:
+        open_timeout_s: from dialling to the answer to SessionOpen.
+        ack_timeout_s: from a step to its acknowledgement, beside round trip and sending. Shorter finds dead peers
+            sooner and takes busy ones for dead.
+        slack_s: beyond two heartbeats without a message while a step is in progress.
+        step_timeout_s: the longest step, whatever the provider says meanwhile.
+        keepalive_s: between two keepalives on an idle stream.
+        upload_bytes_s: the slowest link that is not taken for a dead one.
+    """
+
+    open_timeout_s: float = 2.0
+    ack_timeout_s: float = 0.6
+    slack_s: float = 0.2
+    step_timeout_s: float = 300.0
+    keepalive_s: float = 5.0
+    upload_bytes_s: float = 1e6
+
+    def __post_init__(self) -> None:
+        for name in ("open_timeout_s", "ack_timeout_s", "slack_s", "step_timeout_s", "keepalive_s", "upload_bytes_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +133,7 @@ class HopReport:
 
 @dataclass(frozen=True, slots=True)
 class SessionStats:
-    """`failovers`: hops that were lost; `failover_s`: the longest time that one step was held up by such losses."""
+    """`failovers`: hops that were lost; `failover_s`: the longest step, from its start, with any trouble."""
 
     steps: int
     tokens: int

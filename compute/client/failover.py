@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from compute.errors import BadRequest, ComputeError
 from compute.types import PeerId, Row, Span
 
 
@@ -76,6 +77,23 @@ class Suspects:
         suspected = (peer for peer, suspicion in self._suspected.items() if now_s < suspicion.until_s)
         refusing = (peer for peer, until_s in self._refusing.items() if now_s < until_s)
         return frozenset((*self._banned, *suspected, *refusing))
+
+
+class Trouble:
+    """What went wrong with one step so far."""
+
+    def __init__(self, delay_s: float) -> None:
+        self.delay_s = delay_s
+        self.give_up_at: float | None = None
+        self.last: ComputeError | None = None
+        self.bad_requests = 0
+
+    def is_over(self, at: float) -> bool:
+        return self.give_up_at is not None and at > self.give_up_at
+
+    def note(self, error: ComputeError) -> None:
+        self.last = error
+        self.bad_requests += isinstance(error, BadRequest)
 
 
 def gap_at(block: int, live: Iterable[Span], n_blocks: int) -> Span:

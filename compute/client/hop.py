@@ -16,15 +16,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 
+from compute.client.contracts import HopReport, HopTimes, Transport
 from compute.client.failover import cut_rows
 from compute.errors import BadMessage, CacheFull, ComputeError, LinkLost, Overloaded, PeerFault
 from compute.identity import peer_id_of
-from compute.types import Codec, PeerId, Row, StepHeader, WireDType
+from compute.types import Codec, Row, StepHeader, WireDType
 from compute.wire.codecs import EncodedTensor, decode, encode, encoded_size, tensor_hash
 from compute.wire.frames import frame, read_frame
 from compute.wire.limits import DEFAULT_LIMITS
@@ -58,40 +58,6 @@ _HEARTBEAT_MS_MAX = 2000
 _MISSED_KEEPALIVES_MAX = 3
 
 
-class Transport(Protocol):
-    """Reaches providers."""
-
-    async def dial(self, peer: PeerId) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A new stream to the session service of `peer`. Raises LinkLost."""
-
-
-@dataclass(frozen=True, slots=True)
-class HopTimes:
-    """How long a hop may take for what, seconds.
-
-    Args:
-        open_timeout_s: from dialling to the answer to SessionOpen.
-        ack_timeout_s: from a step to its acknowledgement, beside round trip and sending. Shorter finds dead peers
-            sooner and takes busy ones for dead.
-        slack_s: beyond two heartbeats without a message while a step is in progress.
-        step_timeout_s: the longest step, whatever the provider says meanwhile.
-        keepalive_s: between two keepalives on an idle stream.
-        upload_bytes_s: the slowest link that is not taken for a dead one.
-    """
-
-    open_timeout_s: float = 2.0
-    ack_timeout_s: float = 0.6
-    slack_s: float = 0.2
-    step_timeout_s: float = 300.0
-    keepalive_s: float = 5.0
-    upload_bytes_s: float = 1e6
-
-    def __post_init__(self) -> None:
-        for name in ("open_timeout_s", "ack_timeout_s", "slack_s", "step_timeout_s", "keepalive_s", "upload_bytes_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0")
-
-
 @dataclass(frozen=True, slots=True)
 class HopAnswer:
     """What came back for a step: as it stood on the wire, and decoded, `[tokens, width]`.
@@ -119,19 +85,15 @@ class HopStats:
     """Of one hop since it was opened."""
 
     steps: int = 0
-    tokens: int = 0
     total_s: float = 0.0
     compute_s: float = 0.0
     queue_s: float = 0.0
-    last: HopAnswer | None = field(default=None, repr=False)
 
-    def note(self, answer: HopAnswer, tokens: int) -> None:
+    def note(self, answer: HopAnswer) -> None:
         self.steps += 1
-        self.tokens += tokens
         self.total_s += answer.total_s
         self.compute_s += answer.compute_s
         self.queue_s += answer.queue_s
-        self.last = answer
 
 
 class HopConnection:
@@ -223,6 +185,19 @@ class HopConnection:
     def dtype(self) -> WireDType:
         return self._request.dtype
 
+    def report(self) -> HopReport:
+        """How its steps went so far."""
+        stats = self.stats
+        per_step = 1000 / max(1, stats.steps)
+        return HopReport(
+            peer=self.peer,
+            span=self.span,
+            steps=stats.steps,
+            step_ms=stats.total_s * per_step,
+            compute_ms=stats.compute_s * per_step,
+            queue_ms=stats.queue_s * per_step,
+        )
+
     def close(self) -> None:
         """Tells the provider and lets go of the stream. Returns at once; idempotent."""
         if self._end is None and not self._writer.is_closing():
@@ -272,7 +247,7 @@ class HopConnection:
         self._seq += 1
         total_s = self._loop.time() - started
         answer = HopAnswer(output.hidden, values, output.compute_us / 1e6, output.queue_us / 1e6, total_s)
-        self.stats.note(answer, header.n_tokens)
+        self.stats.note(answer)
         return answer
 
     async def _exchange(self, step: StepMessage) -> StepOutput:

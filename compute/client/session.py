@@ -26,7 +26,6 @@ import torch
 
 from compute.client.builder import HopBuilder
 from compute.client.contracts import (
-    HopReport,
     HopTarget,
     RouteHop,
     SessionOptions,
@@ -35,7 +34,7 @@ from compute.client.contracts import (
     SessionTerms,
     Swarm,
 )
-from compute.client.failover import Suspects, gap_at, opening_rows
+from compute.client.failover import Suspects, Trouble, gap_at, opening_rows
 from compute.client.history import Draft, History
 from compute.client.hop import HopConnection
 from compute.errors import BadReceipt, BadRequest, CallerError, ComputeError, Equivocation, NoRoute, Refused
@@ -70,7 +69,7 @@ class InferenceSession:
         self._busy = False
         self._closed = False
         self._ahead: list[HopConnection] = []
-        self._trouble: _Trouble | None = None
+        self._trouble: Trouble | None = None
         self._moves_after = 0.0
         self._steps = self._tokens = self._failovers = 0
         self._failover_s = 0.0
@@ -98,7 +97,7 @@ class InferenceSession:
             replayed_tokens=self._builder.replayed_tokens,
             failovers=self._failovers,
             failover_s=self._failover_s,
-            hops=tuple(_report(hop) for hop in self._live()),
+            hops=tuple(hop.report() for hop in self._live()),
         )
 
     # ------------------------------------------------------------------ life
@@ -144,6 +143,7 @@ class InferenceSession:
             if not draft.n_tokens and not draft.fork:
                 self._history.commit(draft)
                 return hidden.to(torch.float32)
+            started = self.now()
             try:
                 await self._move_draining()
                 result = await self._pass_all(draft, hidden)
@@ -156,7 +156,7 @@ class InferenceSession:
                 raise
             self._history.commit(draft)
             self._history.compact()
-            self._note_step(draft)
+            self._note_step(draft, started)
             return result
 
     def truncate(self, lane: int, length: int) -> None:
@@ -221,11 +221,11 @@ class InferenceSession:
         if isinstance(error, BadRequest) and (trouble.bad_requests > 1 or not self._has_other(hop)):
             raise error
 
-    def _in_trouble(self, give_up_s: float) -> _Trouble:
+    def _in_trouble(self, give_up_s: float) -> Trouble:
         """What went wrong with the step that runs. The time to give up counts from the last progress."""
         now = self.now()
         if self._trouble is None:
-            self._trouble = _Trouble(now, self._options.retry_s)
+            self._trouble = Trouble(self._options.retry_s)
         if self._trouble.give_up_at is None:
             self._trouble.give_up_at = now + give_up_s
         return self._trouble
@@ -242,7 +242,7 @@ class InferenceSession:
         self._remove(hop)
         self._builder.blame(hop.peer, error)
 
-    async def _make_room(self, hop: HopConnection, error: Refused, trouble: _Trouble) -> None:
+    async def _make_room(self, hop: HopConnection, error: Refused, trouble: Trouble) -> None:
         """Another provider takes over from one that has no room; without one, waits as it asked."""
         self._builder.blame(hop.peer, error)
         if await self._replace(hop):
@@ -324,7 +324,7 @@ class InferenceSession:
         except NoRoute:
             return ()
 
-    async def _wait_for_news(self, gap: Span, trouble: _Trouble) -> None:
+    async def _wait_for_news(self, gap: Span, trouble: Trouble) -> None:
         """Asks the swarm anew, and waits, longer each time. Raises NoRoute when the time is over."""
         wait_s = trouble.delay_s * self._rng.uniform(0.8, 1.2)
         if trouble.is_over(self.now() + wait_s):
@@ -375,34 +375,16 @@ class InferenceSession:
     def _held_tokens(self) -> int:
         return sum(self.lengths)
 
-    def _note_step(self, draft: Draft) -> None:
+    def _note_step(self, draft: Draft, started: float) -> None:
         self._steps += 1
         self._tokens += draft.n_tokens
         if self._trouble is not None:
-            self._failover_s = max(self._failover_s, self.now() - self._trouble.since)
+            self._failover_s = max(self._failover_s, self.now() - started)
 
     @staticmethod
     def now() -> float:
         """The clock that peers are avoided by: seconds of the running loop."""
         return asyncio.get_running_loop().time()
-
-
-class _Trouble:
-    """What went wrong with one step so far."""
-
-    def __init__(self, since: float, delay_s: float) -> None:
-        self.since = since
-        self.delay_s = delay_s
-        self.give_up_at: float | None = None
-        self.last: ComputeError | None = None
-        self.bad_requests = 0
-
-    def is_over(self, at: float) -> bool:
-        return self.give_up_at is not None and at > self.give_up_at
-
-    def note(self, error: ComputeError) -> None:
-        self.last = error
-        self.bad_requests += isinstance(error, BadRequest)
 
 
 class _Exclusive:
@@ -420,16 +402,3 @@ class _Exclusive:
 
     async def __aexit__(self, *_: object) -> None:
         self._session._busy = False
-
-
-def _report(hop: HopConnection) -> HopReport:
-    stats = hop.stats
-    per_step = 1000 / max(1, stats.steps)
-    return HopReport(
-        peer=hop.peer,
-        span=hop.span,
-        steps=stats.steps,
-        step_ms=stats.total_s * per_step,
-        compute_ms=stats.compute_s * per_step,
-        queue_ms=stats.queue_s * per_step,
-    )

@@ -9,11 +9,11 @@ from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hivemind.p2p import PeerID
 from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure, DispatchFailure, P2PDaemonError
 from hivemind.utils import get_dht_time
 
 from compute.client.contracts import HopTarget
+from compute.client.stream import open_stream
 from compute.errors import ComputeError, LinkLost
 from compute.swarm.directory import Directory
 from compute.swarm.network import SwarmNetwork
@@ -159,10 +159,7 @@ class SwarmView:
             if peer not in self._connected and (record := self._records.get(peer)) is not None:
                 await self._network.connect(peer, record.addresses)
                 self._connected.add(peer)
-            _, reader, writer = await self._network.p2p.call_binary_stream_handler(
-                PeerID.from_base58(peer), STREAM_PROTOCOL
-            )
+            return await open_stream(self._network.p2p, peer, STREAM_PROTOCOL)
         except (P2PDaemonError, ControlFailure, DispatchFailure, OSError, EOFError, ComputeError) as error:
             self._connected.discard(peer)
             raise LinkLost(f"{peer} cannot be reached: {error}", peer=peer) from error
-        return reader, writer

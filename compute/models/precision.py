@@ -68,9 +68,10 @@ def hold_block(block: torch.nn.Module, precision: Precision, device: torch.devic
 def quantise_block(block: torch.nn.Module, precision: Precision) -> dict[str, torch.Tensor]:
     """All that the block in `precision` consists of, by the names that `install_block` takes. Leaves it as it is."""
     linears = dict(_linears(block))
-    state = {f"{_PLAIN}/{name}": tensor for name, tensor in block.state_dict().items()}
+    wide = {f"{path}.weight" for path in linears}
+    # Copies: one view of the checkpoint's file would keep all of it mapped.
+    state = {f"{_PLAIN}/{name}": t.clone() for name, t in block.state_dict().items() if name not in wide}
     for path, linear in linears.items():
-        del state[f"{_PLAIN}/{path}.weight"]
         parts = FORMATS[precision].quantise(linear.weight.detach())
         state |= {f"{_LINEAR}/{path}/{part}": tensor.contiguous() for part, tensor in parts.items()}
     return state
@@ -103,11 +104,16 @@ def _held_tensors(block: torch.nn.Module) -> Iterator[torch.Tensor]:
     yield from block.parameters()
     yield from block.buffers()
     for module in block.modules():
-        # bitsandbytes keeps scales beside its parameters.
-        weight = getattr(module, "weight", None)
-        for scale in (getattr(weight, "SCB", None), getattr(getattr(weight, "quant_state", None), "absmax", None)):
-            if scale is not None:
-                yield scale
+        # bitsandbytes keeps scales beside its parameters: those of int8 move from the weight to the module's state with
+        # the first call.
+        weight, state = getattr(module, "weight", None), getattr(module, "state", None)
+        scales = (getattr(weight, "SCB", None), getattr(state, "SCB", None))
+        yield from (scale for scale in (*scales, _absmax(weight)) if scale is not None)
+
+
+def _absmax(weight: object) -> torch.Tensor | None:
+    absmax: torch.Tensor | None = getattr(getattr(weight, "quant_state", None), "absmax", None)
+    return absmax
 
 
 def _linears(block: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Linear]]:

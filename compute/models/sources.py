@@ -10,7 +10,15 @@ from pathlib import Path
 from compute.errors import UnknownModel
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "tokenizer*", "*.txt")
+_HUB_FILES = (
+    "*.json",
+    "model*.safetensors",
+    "model*.safetensors.index.json",
+    "*.model",
+    "*.jinja",
+    "tokenizer*",
+    "*.txt",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +44,11 @@ def resolve(name: str, cache_dir: Path | None = None) -> ModelFiles:
 
     Raises UnknownModel, with what to do.
     """
-    for directory in (Path(name).expanduser(), models_dir(cache_dir) / name):
+    # An empty name would be the directory that we happen to stand in.
+    for directory in (Path(name).expanduser(), models_dir(cache_dir) / name) if name else ():
         if (directory / "config.json").is_file():
             return ModelFiles(name, directory.resolve())
-    if Path(name).expanduser().is_dir():
+    if name and Path(name).expanduser().is_dir():
         raise UnknownModel(f"{name} is a directory without a config.json; name one that holds a Hugging Face model")
     if _HUB_ID.fullmatch(name):
         return ModelFiles(name, _fetch_from_hub(name))

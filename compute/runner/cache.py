@@ -11,7 +11,7 @@ budget holds also while a growing tail is copied.
 
 A step is a transaction: `begin` rolls back to the step's position and pays for its tokens, `commit` counts tokens as
 they are written, and `keep` or `undo` ends it. Roll-back is a shorter length; what new tokens will overwrite is set
-aside until the step is kept: a few tokens as a copy, many by turning the tail into a segment and going on in a fresh one.
+aside until the step is kept: a few tokens as a copy, many by turning the tail into a segment and going on in a new one.
 """
 
 from __future__ import annotations
@@ -155,9 +155,8 @@ class LaneCache:
         if not self._wanted:
             return
         larger = self._shape.allocate(self._wanted)
-        if self._tail is not None:
-            used = max(self._own, self._undo.own) if self._undo is not None else self._own
-            larger[:, :, :used].copy_(self._tail[:, :, :used])
+        if self._tail is not None and self._own:
+            larger[:, :, : self._own].copy_(self._tail[:, :, : self._own])  # what was rolled back is in `_undo.saved`
         self._pool.give_back(self._capacity * self._shape.bytes_per_token)
         self._tail, self._capacity, self._wanted = larger, self._wanted, 0
 

@@ -332,6 +332,7 @@ class Engine:
             self._deliver(piece, row, output)
         for key in keys:
             self._settle(self._steps[key], taken_s)
+        self._room_was_made()  # lanes that grew gave their smaller buffers back
 
     def _batch_row(self, piece: Piece) -> BatchRow:
         step = self._steps[piece.key]
@@ -340,24 +341,22 @@ class Engine:
     def _compute(self, span: Span, rows: Sequence[BatchRow]) -> list[torch.Tensor | Exception]:
         """On the device's thread: an output, on the CPU, or an error for each row. A bad row never fails the others."""
         try:
-            outputs = self._runner.run(span, rows)
+            outputs: Sequence[torch.Tensor] = self._runner.run(span, rows)
+            if self._loaded.device.type != "cpu":  # one copy for all
+                outputs = torch.cat(list(outputs)).cpu().split([row.hidden.shape[0] for row in rows])
         except Exception as error:
             if len(rows) == 1:
                 logger.exception("a step failed in the blocks")
-                return [error]
+                return [ComputeError(f"the blocks failed on this step: {type(error).__name__}")]
             return [self._compute(span, [row])[0] for row in rows]
-        return [output.cpu() for output in outputs]
+        return [_finite(output) for output in outputs]
 
     def _deliver(self, piece: Piece, row: BatchRow, output: torch.Tensor | Exception) -> None:
         step = self._steps[piece.key]
         if step.done.done():
             return
         if isinstance(output, Exception):
-            step.done.set_exception(ComputeError(f"the blocks failed on this step: {type(output).__name__}"))
-        elif not torch.isfinite(output).all():
-            step.done.set_exception(
-                BadRequest("the step's activations lead to NaN or infinite values; they are refused")
-            )
+            step.done.set_exception(output)
         else:
             row.lane.commit(piece.n_tokens)
             step.outputs[piece.row].append(output)
@@ -394,7 +393,12 @@ class Engine:
         )
 
     def check_integrity(self) -> None:
-        """Raises AssertionError unless what is paid from the pool is exactly what lanes and segments hold."""
+        """Raises AssertionError unless what is paid from the pool is exactly what lanes and segments hold.
+
+        Nothing is looked at while a batch is on the device: its lanes may be growing.
+        """
+        if self._running:
+            return
         lanes = {id(lane): lane for session in self._sessions.values() for lane in session.state.lanes}
         for step in self._steps.values():
             lanes.update({id(lane): lane for lane in (*step.draft.lanes, *step.draft.session.lanes)})
@@ -402,3 +406,10 @@ class Engine:
         held = sum(lane.bytes_paid for lane in lanes.values()) + sum(s.paid for s in segments.values())
         if held != self._pool.bytes_used:
             raise AssertionError(f"lanes hold {held} bytes, the pool counts {self._pool.bytes_used}")
+
+
+def _finite(output: torch.Tensor) -> torch.Tensor | BadRequest:
+    """`output`, or what to tell a client whose activations lead to anything but numbers."""
+    if torch.isfinite(output).all():
+        return output
+    return BadRequest("the step's activations lead to NaN or infinite values; they are refused")

@@ -1,4 +1,4 @@
-"""Overhead per hop, time to the first token, the rate of many clients at once; beside the same blocks in this process."""
+"""Overhead per hop, time to the first token, many clients at once; beside the same blocks in this process."""
 
 from __future__ import annotations
 

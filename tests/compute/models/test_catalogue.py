@@ -81,6 +81,25 @@ def test_an_interrupted_download_leaves_nothing_behind(
     assert _left_behind(tmp_path / "cache") == []
 
 
+def test_whoever_fetches_second_takes_what_the_first_put_there(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beaten(gguf: Path, target: Path, progress: object) -> None:
+        target.mkdir()
+        (target / "config.json").write_text("{}")
+        import_gguf(gguf, target)
+
+    monkeypatch.setattr("compute.models.gguf_import.import_gguf", beaten)
+    files = get_demo_model("smollm2-135m", tmp_path / "cache")
+    assert files.directory == tmp_path / "cache" / "models" / "smollm2-135m"
+    assert _left_behind(tmp_path / "cache") == ["smollm2-135m", "config.json"]
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match=r"missing\.gguf"):
+        import_gguf(tmp_path / "missing.gguf", tmp_path / "out")
+
+
 def test_an_import_never_overwrites(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(UnsupportedModel, match="is there already"):

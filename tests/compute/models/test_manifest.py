@@ -1,162 +1,234 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from compute.errors import UnsupportedModel, WeightsCorrupt
-from compute.models.loading import load_outer, load_span
-from compute.models.manifest import MANIFEST_FILE, build_manifest, load_manifest, load_or_build_manifest
+from compute.errors import ModelError, UnsupportedModel, WeightsCorrupt
+from compute.models.checkpoint import Checkpoint, StoredTensor
+from compute.models.loading import load_span
+from compute.models.manifest import (
+    MANIFEST_FILE,
+    build_manifest,
+    load_manifest,
+    load_or_build_manifest,
+    read_config,
+    tensor_leaf,
+)
+from compute.models.merkle import merkle_root
 from compute.models.sources import ModelFiles
 from compute.types import Span
 
-Saved = Callable[[str], ModelFiles]
-BLOCK_TENSOR = "model.layers.2.mlp.down_proj.weight"
+Copy = Callable[[str], ModelFiles]
 
 
-@pytest.fixture
-def copy(saved: Saved, tmp_path: Path) -> ModelFiles:
-    """A tiny Llama of the test's own, with its manifest."""
-    directory = tmp_path / "llama"
-    shutil.copytree(saved("llama").directory, directory)
-    build_manifest(directory)
-    return ModelFiles("llama", directory)
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
 
 
-def _change(files: ModelFiles, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
-    path = files.directory / "model.safetensors"
-    tensors = load_file(path)
-    tensors = {name: value.clone() for name, value in tensors.items()}
-    edit(tensors)
-    save_file(tensors, path, metadata={"format": "pt"})
+def test_the_manifest_read_back_is_the_one_that_was_written(copied: Copy) -> None:
+    directory = copied("llama").directory
+    built = build_manifest(directory)
+    assert load_manifest(directory) == built
+    assert built.n_blocks == 4
+    assert built.root == merkle_root([built.config_hash, built.tokenizer_hash, built.outer_root, *built.block_roots])
 
 
-def test_the_root_does_not_depend_on_how_the_checkpoint_is_cut_into_files(saved: Saved, tmp_path: Path) -> None:
+def test_every_tensor_is_in_exactly_one_part(copied: Copy) -> None:
+    directory = copied("mixtral").directory
+    manifest = load_manifest(directory)
+    names = [*manifest.outer, *(name for block in manifest.blocks for name in block)]
+    assert sorted(names) == Checkpoint(directory).names()
+
+
+def test_a_spans_root_is_over_its_blocks(copied: Copy) -> None:
+    manifest = load_manifest(copied("llama").directory)
+    assert manifest.span_root(Span(2, 3)) == manifest.block_roots[2]
+    assert manifest.span_root(Span(1, 3)) == merkle_root(manifest.block_roots[1:3])
+    assert manifest.span_root(Span(0, 2)) != manifest.span_root(Span(1, 3))
+
+
+def test_sharding_does_not_change_what_the_model_is(copied: Copy, tmp_path: Path) -> None:
+    whole = copied("qwen3")
     from transformers import AutoModelForCausalLM
 
-    whole = load_or_build_manifest(saved("llama").directory)
-    model = AutoModelForCausalLM.from_pretrained(saved("llama").directory)
+    model = AutoModelForCausalLM.from_pretrained(whole.directory)
     model.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
-    assert (tmp_path / "shards" / "model.safetensors.index.json").exists()
-    assert build_manifest(tmp_path / "shards").root == whole.root
-    loaded = load_span(ModelFiles("shards", tmp_path / "shards"), Span(1, 3))
-    assert len(loaded.blocks) == 2
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 3
+    assert build_manifest(tmp_path / "shards").root == load_manifest(whole.directory).root
 
 
-def test_a_manifest_read_back_is_the_one_that_was_written(copy: ModelFiles) -> None:
-    assert load_manifest(copy.directory) == build_manifest(copy.directory)
+@settings(max_examples=40)
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_a_leaf_depends_on_name_dtype_shape_and_values(values: list[int], dtype: torch.dtype) -> None:
+    tensor = torch.tensor(values, dtype=dtype)
+    file = Path("x")
+    leaf = tensor_leaf(StoredTensor("a", file, tensor))
+    assert leaf == tensor_leaf(StoredTensor("a", Path("y"), tensor.clone()))
+    others = [
+        StoredTensor("b", file, tensor),
+        StoredTensor("a", file, tensor + 1),
+        StoredTensor("a", file, tensor[None]),
+        StoredTensor("a", file, tensor.to(torch.float16)),
+    ]
+    assert all(tensor_leaf(other) != leaf for other in others)
 
 
-def test_a_span_has_a_root_of_its_own_blocks(copy: ModelFiles) -> None:
-    manifest = load_manifest(copy.directory)
-    before = manifest.span_root(Span(0, 2))
-    _change(copy, lambda tensors: tensors[BLOCK_TENSOR].add_(1))
-    after = build_manifest(copy.directory)
-    assert after.span_root(Span(0, 2)) == before
-    assert after.span_root(Span(2, 3)) != manifest.span_root(Span(2, 3))
-    assert after.root != manifest.root
+def test_a_changed_weight_is_refused_by_its_name(copied: Copy) -> None:
+    files = copied("llama")
+    from safetensors.torch import load_file, save_file
+
+    path = files.directory / "model.safetensors"
+    tensors = load_file(path)
+    name = "model.layers.2.mlp.up_proj.weight"
+    tensors[name][3, 5] += 1e-6
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(WeightsCorrupt, match="up_proj") as raised:
+        load_span(files, Span(1, 3))
+    assert raised.value.tensor == name
+    load_span(files, Span(0, 2))  # other blocks are still what they were
 
 
-def test_a_changed_tensor_is_named_and_only_its_span_refuses(copy: ModelFiles) -> None:
-    _change(copy, lambda tensors: tensors[BLOCK_TENSOR][0, 0].add_(1e-3))
-    with pytest.raises(WeightsCorrupt, match=BLOCK_TENSOR) as caught:
-        load_span(copy, Span(2, 4))
-    assert caught.value.tensor == BLOCK_TENSOR
-    load_span(copy, Span(0, 2))
-    load_outer(copy)
+def test_a_manifest_that_was_edited_contradicts_itself(copied: Copy) -> None:
+    directory = copied("llama").directory
+    edit(directory / MANIFEST_FILE, lambda data: data["blocks"][0].update({next(iter(data["blocks"][0])): "00" * 32}))
+    with pytest.raises(WeightsCorrupt, match="contradicts itself"):
+        load_or_build_manifest(directory)
 
 
-def test_a_missing_tensor_is_named(copy: ModelFiles) -> None:
-    _change(copy, lambda tensors: tensors.pop(BLOCK_TENSOR))
-    with pytest.raises(WeightsCorrupt, match=BLOCK_TENSOR):
-        load_span(copy, Span(2, 3))
-
-
-def test_a_changed_shape_is_named(copy: ModelFiles) -> None:
-    _change(copy, lambda tensors: tensors.update({BLOCK_TENSOR: torch.zeros(3, 3)}))
-    with pytest.raises(WeightsCorrupt, match=BLOCK_TENSOR):
-        load_span(copy, Span(2, 3))
-
-
-def test_a_changed_embedding_is_found_by_the_client(copy: ModelFiles) -> None:
-    _change(copy, lambda tensors: tensors["model.embed_tokens.weight"][5].add_(1))
-    with pytest.raises(WeightsCorrupt, match="embed_tokens"):
-        load_outer(copy)
-
-
-@pytest.mark.parametrize("keep", [0, 7, 100, -10])
-def test_a_truncated_file_is_said_to_be_so(copy: ModelFiles, keep: int) -> None:
-    path = copy.directory / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(WeightsCorrupt, match=r"model\.safetensors"):
-        load_span(copy, Span(0, 1))
-
-
-def test_missing_weights_are_said_to_be_missing(copy: ModelFiles) -> None:
-    (copy.directory / "model.safetensors").unlink()
-    with pytest.raises(WeightsCorrupt, match="safetensors only"):
-        load_span(copy, Span(0, 1))
-
-
-def test_another_config_than_the_manifests_is_refused(copy: ModelFiles) -> None:
-    config = json.loads((copy.directory / "config.json").read_text())
-    config["rms_norm_eps"] = 0.5
-    (copy.directory / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsCorrupt, match=r"config\.json"):
-        load_span(copy, Span(0, 1))
-
-
-def test_another_tokenizer_than_the_manifests_is_refused(copy: ModelFiles) -> None:
-    (copy.directory / "tokenizer.json").write_text("{}")
-    with pytest.raises(WeightsCorrupt, match="tokenizer"):
-        load_span(copy, Span(0, 1))
-
-
-def _spoiled(data: dict[str, Any], how: str) -> str:
-    if how == "leaf":
-        data["blocks"][0][next(iter(data["blocks"][0]))] = "00" * 32
-    elif how == "root":
-        data["root"] = "00" * 32
-    elif how == "version":
-        data["version"] = 99
-    elif how == "short hash":
-        data["config_hash"] = "00"
-    elif how == "no blocks":
-        del data["blocks"]
-    elif how == "list":
-        return "[]"
-    elif how == "junk":
-        return "{"
-    return json.dumps(data)
-
-
-@pytest.mark.parametrize("how", ["leaf", "root", "version", "short hash", "no blocks", "list", "junk"])
-def test_a_manifest_that_contradicts_itself_is_refused(copy: ModelFiles, how: str) -> None:
-    path = copy.directory / MANIFEST_FILE
-    path.write_text(_spoiled(json.loads(path.read_text()), how))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.pop("root"),
+        lambda data: data.update(version=99),
+        lambda data: data.update(root="00"),
+        lambda data: data.update(root="zz" * 32),
+        lambda data: data.update(blocks=7),
+        lambda data: data.update(outer=[]),
+        lambda data: data.update(width="wide"),
+    ],
+)
+def test_a_malformed_manifest_is_a_typed_error(copied: Copy, change: Callable[[dict[str, Any]], None]) -> None:
+    directory = copied("llama").directory
+    edit(directory / MANIFEST_FILE, change)
     with pytest.raises(WeightsCorrupt, match="manifest"):
-        load_manifest(copy.directory)
+        load_manifest(directory)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"model_type": "resnet"}', '{"model_type": "no-such-thing"}'])
-def test_a_config_that_is_none_of_ours_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UnsupportedModel):
-        build_manifest(tmp_path)
+@pytest.mark.parametrize("text", ["", "[]", "{", "7", '"x"', "\x00\xff"])
+def test_garbage_instead_of_a_manifest_is_a_typed_error(copied: Copy, text: str) -> None:
+    directory = copied("llama").directory
+    (directory / MANIFEST_FILE).write_text(text)
+    with pytest.raises(WeightsCorrupt, match="manifest"):
+        load_manifest(directory)
 
 
-def test_a_shard_index_cannot_lead_outside_the_model(saved: Saved, tmp_path: Path) -> None:
-    source = saved("llama").directory
-    shutil.copy(source / "config.json", tmp_path)
-    outside = str(source / "model.safetensors")
-    names = list(load_file(outside))
-    index = {"weight_map": dict.fromkeys(names, outside)}
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(WeightsCorrupt, match=r"model\.safetensors"):
-        build_manifest(tmp_path)
+def test_another_config_or_tokenizer_is_refused(copied: Copy) -> None:
+    directory = copied("llama").directory
+    (directory / "tokenizer.json").write_text("{}")
+    with pytest.raises(WeightsCorrupt, match="tokenizer"):
+        load_manifest(directory)
+    edit(directory / "config.json", lambda config: config.update(rope_theta=5.0))
+    with pytest.raises(WeightsCorrupt, match="config"):
+        load_manifest(directory)
+
+
+def test_bookkeeping_in_the_config_is_no_other_model(copied: Copy) -> None:
+    directory = copied("llama").directory
+    edit(directory / "config.json", lambda config: config.update(transformers_version="5.99.0", use_cache=False))
+    load_manifest(directory)
+
+
+def test_a_manifest_about_another_number_of_blocks_is_refused(copied: Copy) -> None:
+    files = copied("llama")
+    manifest_path = files.directory / MANIFEST_FILE
+    manifest = load_manifest(files.directory)
+    shorter = type(manifest)(
+        manifest.model_type,
+        manifest.width,
+        manifest.config_hash,
+        manifest.tokenizer_hash,
+        manifest.outer,
+        manifest.blocks[:3],
+    )
+
+    def forge(data: dict[str, Any]) -> None:
+        data["blocks"].pop()
+        data["root"] = shorter.root.hex()
+
+    edit(manifest_path, forge)
+    with pytest.raises(WeightsCorrupt, match="3 blocks"):
+        load_span(files, Span(0, 1))
+
+
+def test_a_read_only_directory_is_a_typed_error(copied: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *args: object, **kwargs: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    directory = copied("llama").directory
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(ModelError, match="Read-only"):
+        build_manifest(directory)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(model_type="no-such-type"), "config.json"),
+        (lambda c: c.update(model_type="gpt2"), "not supported yet"),
+        (lambda c: c.update(quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True}), "quantised"),
+        (lambda c: c.update(auto_map={"AutoConfig": "evil.Config"}, model_type="evil"), "config.json"),
+    ],
+)
+def test_configs_that_cannot_be_served_are_typed_errors(
+    copied: Copy, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    directory = copied("llama").directory
+    edit(directory / "config.json", change)
+    with pytest.raises(UnsupportedModel, match=said):
+        read_config(directory)
+
+
+def test_a_model_of_more_than_text_is_refused(tmp_path: Path) -> None:
+    from transformers import CONFIG_MAPPING
+
+    CONFIG_MAPPING["gemma3"]().save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match="more than text"):
+        read_config(tmp_path)
+
+
+def test_blocks_that_the_checkpoint_lacks_are_named(copied: Copy) -> None:
+    directory = copied("llama").directory
+    edit(directory / "config.json", lambda config: config.update(num_hidden_layers=6))
+    with pytest.raises(WeightsCorrupt, match="no tensors of block 4, 5"):
+        build_manifest(directory)
+
+
+def test_blocks_beyond_the_config_are_no_part_of_the_model(copied: Copy) -> None:
+    """Some checkpoints carry one more, for speculation."""
+    directory = copied("llama").directory
+    roots = load_manifest(directory).block_roots
+    edit(directory / "config.json", lambda config: config.update(num_hidden_layers=3))
+    manifest = build_manifest(directory)
+    assert manifest.block_roots == roots[:3]
+    with pytest.raises(WeightsCorrupt, match="does not know") as raised:
+        manifest.leaf_of("model.layers.3.mlp.up_proj.weight")
+    assert raised.value.tensor == "model.layers.3.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "7"])
+def test_garbage_instead_of_a_config_is_a_typed_error(copied: Copy, text: str) -> None:
+    directory = copied("llama").directory
+    (directory / "config.json").write_text(text)
+    with pytest.raises(UnsupportedModel, match=r"config\.json"):
+        read_config(directory)
+    with pytest.raises(ModelError):
+        load_manifest(directory)

@@ -32,6 +32,12 @@ def loaded_of() -> Callable[..., LoadedSpan]:
     return load
 
 
+@pytest.fixture
+def loaded_copy() -> Callable[[str], LoadedSpan]:
+    """The same blocks once more, for a twin that computes while a device does: it switches its blocks' attention."""
+    return lambda variant: _span_of(variant, WHOLE)
+
+
 def _span_of(variant: str, span: Span) -> LoadedSpan:
     model = tiny_model(variant).requires_grad_(False)
     family = family_of(model.config.model_type)

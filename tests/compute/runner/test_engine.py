@@ -13,6 +13,7 @@ import torch
 from compute.errors import BadRequest, CacheFull, ComputeError, Overloaded
 from compute.models.span import LoadedSpan
 from compute.runner.engine import Engine
+from compute.runner.engine_types import free_cores
 from compute.runner.naive import naive_outputs
 from compute.runner.scheduler import SchedulerOptions
 from compute.types import Row, SessionId, Span, StepHeader
@@ -154,8 +155,11 @@ async def test_a_gathering_engine_waits_for_clients_in_lock_step(engine_of: Engi
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-async def test_values_that_are_no_numbers_fail_only_their_own_step(bad: float, engine_of: EngineOf) -> None:
-    engine = await engine_of()
+@pytest.mark.parametrize("variant", ["llama", "gemma2", "mixtral", "falcon", "bloom"])
+async def test_values_that_are_no_numbers_fail_only_their_own_step(
+    variant: str, bad: float, engine_of: EngineOf
+) -> None:
+    engine = await engine_of(variant)
     for i in range(2):
         await engine.open(_sid(i), f"c{i}", WHOLE, 1, 100)
         await engine.step(_sid(i), _header((0, 0, 5)), _tokens(5))
@@ -391,6 +395,35 @@ async def test_stopping_ends_after_the_running_batch_and_refuses_what_waits(engi
     assert engine.stats().cache_bytes_used == 0
     assert engine.stats().sessions == 0
     await engine.stop()
+
+
+# ---------------------------------------------------------------- facts
+
+
+async def test_facts_are_those_of_the_steps_that_ran(engine_of: EngineOf, loaded_of: Callable[..., LoadedSpan]) -> None:
+    engine = await engine_of()
+    await engine.open(_sid(1), "c", WHOLE, 1, 1000)
+    prefill = await engine.step(_sid(1), _header((0, 0, 10)), _tokens(10).to(torch.bfloat16))
+    assert engine.stats().decode_s == 0
+    decode = await engine.step(_sid(1), _header((0, 10, 1)), _tokens(1))
+    stats = engine.stats()
+    assert prefill.hidden.dtype == loaded_of("llama").dtype
+    assert stats.decode_s == decode.compute_s > 0
+    assert (stats.sessions, stats.tokens_total, stats.cached_tokens, stats.queued_tokens) == (1, 11, 11, 0)
+    assert 0 < stats.cache_bytes_used < stats.cache_bytes_budget
+
+
+async def test_a_step_without_tokens_only_rolls_back(engine_of: EngineOf) -> None:
+    engine = await engine_of()
+    await engine.open(_sid(1), "c", WHOLE, 1, 1000)
+    await engine.step(_sid(1), _header((0, 0, 10)), _tokens(10))
+    result = await engine.step(_sid(1), _header((0, 4, 0)), _tokens(0))
+    assert result.hidden.shape == (0, 32)
+    assert engine.stats().cached_tokens == 4
+
+
+def test_there_is_always_a_core() -> None:
+    assert free_cores() >= 1
 
 
 # ---------------------------------------------------------------- training

@@ -1,4 +1,4 @@
-"""A swarm in virtual time: scripted providers that speak the real wire, and a loop whose clock jumps to the next event."""
+"""A swarm in virtual time: scripted providers that speak the real wire, and a loop whose clock jumps ahead."""
 
 from __future__ import annotations
 
@@ -280,11 +280,8 @@ class FakeStream:
         self._busy = False
         self._next_seq += 1
         header = step.header
-        out = encode(
-            self.blocks.step(header.rows, header.fork, decode(step.hidden).float()),
-            step.hidden.codec,
-            step.hidden.dtype,
-        )
+        computed = self.blocks.step(header.rows, header.fork, decode(step.hidden).float())
+        out = encode(computed, step.hidden.codec, step.hidden.dtype)
         out_hash = bytes(32) if self.provider.mood == "liar" else tensor_hash(out)
         receipt = self._issuer.issue(header, tensor_hash(step.hidden), out_hash)
         self.say(StepOutput(header.seq, out, receipt, round(self.provider.compute_s * 1e6), 0))

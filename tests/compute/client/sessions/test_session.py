@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -510,12 +512,10 @@ def test_whatever_happens_values_stay_those_of_one_machine(
     swarm: Any, twin_of: Any, in_virtual_time: Run, seed: int
 ) -> None:
     """Random steps, forks, roll-backs, losses and refusals; one reliable provider per block at the end of the list."""
-    import random
-
     rng = random.Random(seed)
     bounds = sorted({0, 6, *rng.sample(range(1, 6), 2)})
     for _ in range(4):
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             swarm.add(start, end, fails_at_step=rng.randrange(12), fails_as=rng.choice(LOST), refusals=rng.randrange(2))
         bounds = sorted({0, 6, *rng.sample(range(1, 6), rng.randrange(3))})
     swarm.add(0, 6, step_tokens_max=5)
