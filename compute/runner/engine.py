@@ -272,10 +272,10 @@ class Engine:
         """Top of the engine's task: batch after batch until `stop`."""
         loop = asyncio.get_running_loop()
         while not self._stopping:
+            self._wake.clear()  # before looking: what comes from here on must end the wait below
             await self._gather()
             iteration = self._scheduler.plan(self._clock())
             if iteration is None:
-                self._wake.clear()
                 await self._wake.wait()
             elif iteration.training is not None:
                 await self._run_training(loop, iteration.training)
@@ -297,6 +297,8 @@ class Engine:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), left_s)
+            if self._stopping:
+                self._wake.set()
 
     async def _run_training(self, loop: asyncio.AbstractEventLoop, key: StepKey) -> None:
         work, future = self._training[key]

@@ -449,3 +449,11 @@ async def test_a_training_slice_that_fails_or_is_too_long_fails_alone(engine_of:
     with pytest.raises(BadRequest, match="at most"):
         await engine.run_low_priority(lambda: 1, tokens=10_000)
     assert await engine.run_low_priority(lambda: 7) == 7
+
+
+async def test_stopping_right_after_a_step_does_not_wait_for_another(engine_of: EngineOf) -> None:
+    engine = await engine_of()
+    await engine.open(_sid(0), "c", WHOLE, 1, 1000)
+    await engine.step(_sid(0), _header((0, 0, 3)), _tokens(3))
+    async with asyncio.timeout(5):
+        await engine.stop()
