@@ -71,7 +71,8 @@ def provide(settings: Settings, ready_file: Path | None) -> NoReturn:
     if ready_file is not None:
         check_ready_path(ready_file)
     with claimed_identity(settings.identity) as identity:
-        from peerz_node.provider_factory import build_provider  # the slow import: Ctrl-C still works as usual here
+        with quick_imports():
+            from peerz_node.provider_factory import build_provider  # the slow import: Ctrl-C still works as usual here
 
         provider = build_provider(settings, identity)
         raise SystemExit(asyncio.run(_serve(provider, settings, ready_file)))

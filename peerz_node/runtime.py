@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from peerz_node.errors import EXIT_TERMINATED
@@ -47,6 +50,18 @@ def quiet_weight_bars() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Importing torch and transformers makes millions of objects that stay: the collector need not look at them, neither
+    while they are made (0.7 of 8.6 s) nor later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def install_signals() -> None:

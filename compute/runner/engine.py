@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -27,6 +28,7 @@ from compute.models.span import LoadedSpan
 from compute.runner.blocks import BatchRow, BlockRunner
 from compute.runner.cache import CachePool
 from compute.runner.engine_types import EngineOptions, EngineStats, OpenSession, StepInProgress, StepResult, free_cores
+from compute.runner.groups import DecodeGroups
 from compute.runner.scheduler import Iteration, Piece, Scheduler, StepKey, Work
 from compute.runner.sessions import Draft, SessionLanes
 from compute.types import SessionId, Span, StepHeader
@@ -49,6 +51,7 @@ class Engine:
         self._runner = BlockRunner(loaded)
         self._pool = CachePool(options.cache_bytes)
         self._scheduler = Scheduler(options.scheduler)
+        self._groups = DecodeGroups(loaded.n_blocks_of_model)
         self._sessions: dict[SessionId, OpenSession] = {}
         self._steps: dict[StepKey, StepInProgress] = {}
         self._training: dict[StepKey, tuple[Callable[[], Any], asyncio.Future[Any]]] = {}
@@ -115,6 +118,7 @@ class Engine:
         if gone is None:
             return
         gone.closed = reason
+        self._groups.forget(id(gone))
         step = gone.step
         if step is not None and not step.done.done():
             step.done.set_exception(reason)
@@ -212,6 +216,8 @@ class Engine:
             if step.rows:
                 work = Work(step.key, owner.client, owner.state.span, tuple(row.n_tokens for row in step.rows))
                 self._scheduler.submit(work)
+                if work.is_decode:
+                    self._groups.saw(id(owner), work.n_tokens, step.arrived_s)
                 self._wake.set()
                 await step.done
         except BaseException:
@@ -274,7 +280,8 @@ class Engine:
         while not self._stopping:
             self._wake.clear()  # before looking: what comes from here on must end the wait below
             await self._gather()
-            iteration = self._scheduler.plan(self._clock())
+            now_s = self._clock()
+            iteration = self._scheduler.plan(now_s, partial(self._groups.tokens_max, now_s=now_s))
             if iteration is None:
                 await self._wake.wait()
             elif iteration.training is not None:

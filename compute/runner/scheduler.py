@@ -20,7 +20,7 @@ iterations; tokens are neither lost nor run twice; rows of different sub-spans n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -157,8 +157,11 @@ class Scheduler:
     def __len__(self) -> int:
         return len(self._pending) + len(self._training)
 
-    def plan(self, now_s: float) -> Iteration | None:
-        """The next iteration, whose tokens count as done; None when nothing waits."""
+    def plan(self, now_s: float, decode_tokens_max: Callable[[Span], int | None] = lambda _: None) -> Iteration | None:
+        """The next iteration, whose tokens count as done; None when nothing waits.
+
+        `decode_tokens_max` may lower the share of decode steps in a batch over the span it is given (to 1 at least).
+        """
         training = self._due_training(now_s)
         self._after_slice = training is not None
         if training is not None:
@@ -167,7 +170,7 @@ class Scheduler:
         if not self._pending:
             return None
         span = min(self._pending.values(), key=lambda p: p.turn).work.span
-        pieces = self._plan_batch(span)
+        pieces = self._plan_batch(span, decode_tokens_max(span))
         for key in {piece.key for piece in pieces}:
             pending = self._pending[key]
             pending.turn = self._next_turn()
@@ -187,12 +190,15 @@ class Scheduler:
         is_overdue = now_s - longest.since_s >= self.options.training_wait_s
         return longest if is_overdue and not self._after_slice else None
 
-    def _plan_batch(self, span: Span) -> list[Piece]:
+    def _plan_batch(self, span: Span, decode_max: int | None) -> list[Piece]:
         here = [p for p in self._pending.values() if p.work.span == span]
         decode = [p for p in here if p.work.is_decode]
         prefill = [p for p in here if not p.work.is_decode]
         chunk = self.options.prefill_chunk_tokens if prefill else 0
-        return self._take(decode, self.options.batch_tokens_max - chunk) + self._take(prefill, chunk)
+        room = self.options.batch_tokens_max - chunk
+        if decode_max is not None:
+            room = min(room, max(1, decode_max))
+        return self._take(decode, room) + self._take(prefill, chunk)
 
     def _take(self, candidates: Sequence[_Pending], room: int) -> list[Piece]:
         """Pieces of the candidates within `room`, the least served client first, in quanta that let all have some."""

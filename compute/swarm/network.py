@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import re
 import socket
 import tempfile
@@ -25,6 +24,7 @@ from compute.types import PeerId
 _TCP = re.compile(r"/(ip4|ip6)/([^/]+)/tcp/(\d+)")
 _START_TIMEOUT_S = 20.0
 _CONNECT_TIMEOUT_S = 5.0
+_GREETINGS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class SwarmNetwork:
         for address in options.initial_peers:
             _parsed(address, needs_peer=True)
         for address in options.listen:
-            _check_free(_parsed(address))
+            _check_free(address)
         p2p = await _start_daemon(options)
         try:
             dht = await DHTNode.create(
@@ -77,6 +77,8 @@ class SwarmNetwork:
                 ensure_bootstrap_success=False,
                 strict=False,
             )
+            if options.initial_peers:
+                await _check_joined(dht, options.initial_peers)
             visible = [] if not options.listen else await p2p.get_visible_maddrs()
         except BaseException:
             await p2p.shutdown()
@@ -121,10 +123,31 @@ async def _start_daemon(options: NetworkOptions) -> P2P:
         try:
             return await P2P.create(identity_path=str(identity), **arguments)
         except (P2PDaemonError, TimeoutError) as error:
-            if options.initial_peers:
-                peers = ", ".join(options.initial_peers)
-                raise PeerUnreachable(f"none of the initial peers answered: {peers}; check the address") from error
+            # A port that was free when it was looked at may be taken now, so the daemon's own words decide.
+            if options.initial_peers and "failed to listen" not in str(error):
+                raise _unreachable(options.initial_peers) from error
             raise AddressInUse(f"the libp2p daemon cannot listen on {', '.join(options.listen)}: {error}") from error
+
+
+async def _check_joined(dht: DHTNode, initial_peers: tuple[str, ...]) -> None:
+    """Raises PeerUnreachable when the daemon met some initial peer, but none answers as a node of the DHT.
+
+    A node that went on alone would announce to nobody and find nobody. A busy peer is asked more than once.
+    """
+    peers = [PeerID.from_base58(address.rpartition("/p2p/")[2]) for address in initial_peers]
+    for _ in range(_GREETINGS_MAX):
+        if dht.protocol.routing_table.uid_to_peer_id:
+            return
+        await asyncio.gather(*(dht.protocol.call_ping(peer) for peer in peers))
+    if not dht.protocol.routing_table.uid_to_peer_id:
+        raise _unreachable(initial_peers)
+
+
+def _unreachable(initial_peers: tuple[str, ...]) -> PeerUnreachable:
+    peers = ", ".join(initial_peers)
+    return PeerUnreachable(
+        f"none of the initial peers answered: {peers}; check the address, and that a node runs there"
+    )
 
 
 def _parsed(address: str, *, needs_peer: bool = False) -> Multiaddr:
@@ -137,19 +160,17 @@ def _parsed(address: str, *, needs_peer: bool = False) -> Multiaddr:
     return parsed
 
 
-def _check_free(address: Multiaddr) -> None:
-    """The daemon only says that it failed; this says which port is taken."""
-    match = _TCP.match(str(address))
-    if match is None or match[3] == "0":
+def _check_free(address: str) -> None:
+    """The daemon only says that it failed; this says which port is taken. Raises AddressInUse, BadRequest."""
+    match = _TCP.match(str(_parsed(address)))
+    if match is None:
+        raise BadRequest(f"{address!r} cannot be listened on; it looks like /ip4/0.0.0.0/tcp/0")
+    if match[3] == "0":
         return
     family = socket.AF_INET if match[1] == "ip4" else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((match[2], int(match[3])))
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
-                raise AddressInUse(
-                    f"port {match[3]} of {match[2]} is in use or not ours; choose another --listen"
-                ) from error
-            raise
+    except OSError as error:
+        raise AddressInUse(f"port {match[3]} of {match[2]} is in use or not ours; choose another --listen") from error

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
 
@@ -68,7 +69,7 @@ class Pinger:
         started_s = self._clock()
         try:
             reply = await stub.rpc_info(peerz_pb2.InfoRequest(nonce=nonce), timeout=self._timeout_s)
-        except (TimeoutError, P2PDaemonError, P2PHandlerError, ConnectionError, OSError) as error:
+        except (TimeoutError, P2PDaemonError, P2PHandlerError, DecodeError, EOFError, OSError) as error:
             self.rtt_s.pop(peer, None)
             raise LinkLost(f"{peer} does not answer pings", peer=peer) from error
         taken_s = self._clock() - started_s

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -76,11 +77,17 @@ class ProviderRecord:
 
     @property
     def peer_id(self) -> PeerId:
-        return peer_id_of(self.public_key)
+        return _peer_id_of(self.public_key)
 
     @property
     def expires_at_s(self) -> float:
         return self.expires_at_ms / 1000
+
+
+@lru_cache(maxsize=1 << 15)
+def _peer_id_of(public_key: bytes) -> PeerId:
+    """Remembered, because base58 would be most of the cost of sorting and routing over thousands of records."""
+    return peer_id_of(public_key)
 
 
 def seal_record(record: ProviderRecord, signer: Signer) -> bytes:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compute.errors import NoRoute
+from compute.swarm.paths import Offer, cheapest_path
 from compute.swarm.records import PeerState, ProviderRecord
 from compute.types import Codec, PeerId, Span
 
@@ -64,6 +65,7 @@ class HopCost:
     compute_s: float
     prefill_s: float
     cache_short_s: float = 0.0
+    rtt_measured: bool = True
 
     @property
     def token_s(self) -> float:
@@ -91,29 +93,69 @@ class Route:
         """Expected seconds per generated token, without the client's own work."""
         return sum(hop.cost.token_s for hop in self.hops)
 
+    @property
+    def prefill_s(self) -> float:
+        """Expected seconds for the prompt."""
+        return sum(hop.cost.prefill_s for hop in self.hops)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """One hop of a route, explained. Milliseconds per token, except `prefill_ms`, which is for the whole prompt."""
+
+    peer: PeerId
+    span: Span
+    rtt_ms: float
+    queue_ms: float
+    compute_ms: float
+    prefill_ms: float
+    notes: tuple[str, ...]
+
+    @property
+    def token_ms(self) -> float:
+        return self.rtt_ms + self.queue_ms + self.compute_ms
+
 
 def plan_route(request: RouteRequest, records: Sequence[ProviderRecord], rtt_s: Mapping[PeerId, float]) -> Route:
-    """The route of least expected time. Raises NoRoute, naming the blocks that nobody serves."""
-    usable = [record for record in records if _is_usable(record, request)]
-    boundaries = _boundaries(usable, request.within)
-    best: dict[int, tuple[float, tuple[Hop, ...]]] = {request.within.start: (0.0, ())}
-    for start in boundaries:
-        if start not in best:
-            continue
-        so_far, hops = best[start]
-        for record in usable:
-            if start not in record.span:
-                continue
-            for end in boundaries:
-                if not start < end <= record.span.end:
-                    continue
-                hop = _hop(record, Span(start, end), request, rtt_s)
-                cost = so_far + _weight(hop, request)
-                if end not in best or cost < best[end][0]:
-                    best[end] = (cost, (*hops, hop))
-    if request.within.end not in best:
+    """The route of least expected time, the same for any order of `records`.
+
+    Raises NoRoute, naming the blocks that nobody serves. Takes tens of milliseconds for 10,000 records of 80 blocks.
+    """
+    usable = sorted(
+        (record for record in records if _is_usable(record, request)), key=lambda record: (record.peer_id, record.span)
+    )
+    path = cheapest_path([_offer(record, request, rtt_s) for record in usable], request.within)
+    if path is None:
         raise _no_route(request, usable, records)
-    return Route(best[request.within.end][1])
+    return Route(tuple(_hop(usable[number], span, request, rtt_s) for span, number in path))
+
+
+def explain(route: Route) -> tuple[RouteRow, ...]:
+    """What each hop of the route costs, first to last, for people."""
+    rows: list[RouteRow] = []
+    for hop in route.hops:
+        cost = hop.cost
+        notes = []
+        if not cost.rtt_measured:
+            notes.append("round trip assumed")
+        if not hop.record.decode_us:
+            notes.append("step time assumed")
+        if cost.cache_short_s:
+            notes.append("too little cache left")
+        if hop.span != hop.record.span:
+            notes.append(f"part of {hop.record.span}")
+        rows.append(
+            RouteRow(
+                peer=hop.peer,
+                span=hop.span,
+                rtt_ms=cost.rtt_s * 1000,
+                queue_ms=cost.queue_s * 1000,
+                compute_ms=cost.compute_s * 1000,
+                prefill_ms=cost.prefill_s * 1000,
+                notes=tuple(notes),
+            )
+        )
+    return tuple(rows)
 
 
 def missing_blocks(records: Sequence[ProviderRecord], within: Span) -> tuple[Span, ...]:
@@ -140,6 +182,20 @@ def coverage(records: Sequence[ProviderRecord], n_blocks: int) -> tuple[int, ...
     return tuple(counts)
 
 
+def _offer(record: ProviderRecord, request: RouteRequest, rtt_s: Mapping[PeerId, float]) -> Offer:
+    """`_weight` of a hop on this provider, taken apart into what a hop costs and what a block costs."""
+    cost = _hop(record, record.span, request, rtt_s).cost
+    liking, blocks = 1 + _SPREAD * _unit_hash(request.seed, record.peer_id), len(record.span)
+    cache_need_bytes = record.cache_bytes_per_token * (request.prompt_tokens + request.new_tokens) / blocks
+    return Offer(
+        span=record.span,
+        hop_s=request.new_tokens * (cost.rtt_s + cost.queue_s) * liking,
+        block_s=(request.new_tokens * cost.compute_s + cost.prefill_s) / blocks * liking,
+        short_s=CACHE_SHORT_S * liking,
+        blocks_free=record.cache_bytes_free / cache_need_bytes if cache_need_bytes else float("inf"),
+    )
+
+
 def _is_usable(record: ProviderRecord, request: RouteRequest) -> bool:
     return (
         record.state is PeerState.ONLINE
@@ -149,13 +205,6 @@ def _is_usable(record: ProviderRecord, request: RouteRequest) -> bool:
         and request.quant_spec in ("", record.quant_spec)
         and request.numeric_profile in ("", record.numeric_profile)
     )
-
-
-def _boundaries(records: Sequence[ProviderRecord], within: Span) -> list[int]:
-    points = {within.start, within.end}
-    for record in records:
-        points.update(point for point in (record.span.start, record.span.end) if within.start < point < within.end)
-    return sorted(points)
 
 
 def _hop(record: ProviderRecord, span: Span, request: RouteRequest, rtt_s: Mapping[PeerId, float]) -> Hop:
@@ -169,6 +218,7 @@ def _hop(record: ProviderRecord, span: Span, request: RouteRequest, rtt_s: Mappi
         compute_s=decode_s * share,
         prefill_s=request.prompt_tokens * share / (record.prefill_tokens_s or _PREFILL_TOKENS_S),
         cache_short_s=CACHE_SHORT_S if too_little else 0.0,
+        rtt_measured=record.peer_id in rtt_s,
     )
     return Hop(record.peer_id, span, record, cost)
 

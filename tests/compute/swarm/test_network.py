@@ -1,4 +1,4 @@
-"""Real daemons and DHT nodes on loopback."""
+"""Real daemons on loopback: joining, listening, ending."""
 
 from __future__ import annotations
 
@@ -12,92 +12,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from hivemind.utils import get_dht_time
+from hivemind.p2p import P2P
 
-from compute.errors import AddressInUse, BadRequest, LinkLost, PeerUnreachable
+from compute.errors import AddressInUse, BadRequest, PeerUnreachable
 from compute.identity import NodeKey
-from compute.swarm.directory import Directory
 from compute.swarm.network import NetworkOptions, SwarmNetwork
-from compute.swarm.pinger import PeerLoad, PeerzInfo, Pinger
-from compute.swarm.records import PeerState, ProviderRecord, seal_record
-from compute.swarm.validator import INDEX_KEY, model_key
-from compute.types import Span
-from compute.wire import peerz_pb2 as pb
 
-ROOT = b"r" * 32
 Join = Callable[..., Awaitable[SwarmNetwork]]
-MakeRecord = Callable[..., ProviderRecord]
-
-
-async def test_a_client_sees_what_providers_publish(join: Join, record: MakeRecord) -> None:
-    keys = [NodeKey.generate(), NodeKey.generate()]
-    nodes = [await join(key) for key in keys]
-    assert [node.peer_id for node in nodes] == [key.peer_id for key in keys]
-    client = await join(client=True)
-    for key, node, span in zip(keys, nodes, (Span(0, 6), Span(6, 12)), strict=True):
-        await Directory(node).publish(record(key, span), key)
-    found = await Directory(client).fetch(ROOT)
-    assert {r.peer_id: r.span for r in found} == {keys[0].peer_id: Span(0, 6), keys[1].peer_id: Span(6, 12)}
-    assert len(await Directory(client).models()) == 2
-    assert await Directory(client).fetch(b"x" * 32) == ()
-
-
-async def test_who_leaves_is_seen_to_leave(join: Join, record: MakeRecord) -> None:
-    key = NodeKey.generate()
-    node, client = await join(key), await join(client=True)
-    mine = record(key, Span(0, 12))
-    await Directory(node).publish(mine, key)
-    await Directory(node).withdraw(mine, key)
-    (found,) = await Directory(client).fetch(ROOT)
-    assert found.state is PeerState.LEAVING
-
-
-async def test_a_forged_record_is_stored_by_nobody(join: Join, record: MakeRecord) -> None:
-    victim, liar = NodeKey.generate(), NodeKey.generate()
-    node, attacker, client = await join(victim), await join(liar), await join(client=True)
-    await Directory(node).publish(record(victim, Span(0, 6)), victim)
-    honest = pb.SignedRecord.FromString(seal_record(record(victim, Span(0, 12)), victim))
-    forged = pb.SignedRecord(record=honest.record, signature=liar.sign(honest.record)).SerializeToString()
-    expiry = get_dht_time() + 40
-    key = model_key(ROOT)
-    # The attacker's own node does not check what it sends.
-    attacker.dht.protocol.record_validator = None
-    await attacker.dht.store(key, forged, expiry, subkey=victim.peer_id)
-    grafted = seal_record(record(liar, Span(0, 12)), liar)
-    await attacker.dht.store(key, grafted, expiry, subkey=victim.peer_id)
-    assert [r.span for r in await Directory(client).fetch(ROOT)] == [Span(0, 6)]
-    assert [r.span for r in await Directory(node).fetch(ROOT)] == [Span(0, 6)]
-
-
-async def test_stale_foreign_and_misplaced_records_are_refused(join: Join, record: MakeRecord) -> None:
-    key = NodeKey.generate()
-    node = await join(NodeKey.generate())
-    await join(key)
-    now_s = get_dht_time()
-    stale = seal_record(record(key, Span(0, 12), expires_at_ms=round((now_s - 1) * 1000)), key)
-    foreign = seal_record(record(key, Span(0, 12), network_id=b"n" * 32), key)
-    good = seal_record(record(key, Span(0, 12)), key)
-    place = model_key(ROOT)
-    assert not await node.dht.store(place, stale, now_s + 40, subkey=key.peer_id)
-    assert not await node.dht.store(place, foreign, now_s + 40, subkey=key.peer_id)
-    assert not await node.dht.store(model_key(b"x" * 32), good, now_s + 40, subkey=key.peer_id)
-    assert not await node.dht.store(place, good, now_s + 400, subkey=key.peer_id)
-    assert not await node.dht.store(place, b"junk", now_s + 40, subkey=key.peer_id)
-    assert not await node.dht.store(place, good, now_s + 40)
-    assert await node.dht.store(INDEX_KEY, good, now_s + 40, subkey=key.peer_id)
-
-
-async def test_a_ping_measures_and_a_silent_peer_is_forgotten(join: Join) -> None:
-    server, client = await join(NodeKey.generate()), await join(client=True)
-    await PeerzInfo(lambda: PeerLoad(b"", 3, 4, 5)).add_p2p_handlers(server.p2p)
-    pinger = Pinger(client.p2p, timeout_s=1.0)
-    await pinger.ping_all([server.peer_id])
-    assert 0 < pinger.rtt_s[server.peer_id] < 1
-    nobody = NodeKey.generate().peer_id
-    await pinger.ping_all([nobody])
-    assert nobody not in pinger.rtt_s
-    with pytest.raises(LinkLost, match="does not answer"):
-        await pinger.ping(nobody)
 
 
 async def test_an_unreachable_initial_peer_is_named() -> None:
@@ -129,14 +50,77 @@ async def test_connecting_to_nobody_is_a_typed_error(join: Join) -> None:
         await node.connect(NodeKey.generate().peer_id, ("/ip4/127.0.0.1/tcp/1",))
 
 
+async def test_a_node_that_listens_everywhere_is_found_on_this_machine_too(join: Join) -> None:
+    node = await SwarmNetwork.create(NetworkOptions(listen=("/ip4/0.0.0.0/tcp/0",)))
+    try:
+        assert any(address.startswith("/ip4/127.0.0.1/tcp/") for address in node.addresses)
+        assert all(address.endswith(f"/p2p/{node.peer_id}") for address in node.addresses)
+    finally:
+        await node.close()
+    assert (await join(client=True)).addresses == ()
+
+
+async def test_the_port_of_another_node_is_named_even_with_initial_peers(join: Join) -> None:
+    first = await join(NodeKey.generate())
+    port = first.addresses[0].split("/")[4]
+    taken = NetworkOptions(listen=(f"/ip4/127.0.0.1/tcp/{port}",), initial_peers=first.addresses)
+    with pytest.raises(AddressInUse, match=port):
+        await SwarmNetwork.create(taken)
+    not_ours = NetworkOptions(listen=("/ip4/192.0.2.9/tcp/0",), initial_peers=first.addresses)
+    with pytest.raises(AddressInUse, match=r"192\.0\.2\.9"):
+        await SwarmNetwork.create(not_ours)
+
+
+@pytest.mark.parametrize("address", ["/ip4/127.0.0.1/udp/0", "/ip4/127.0.0.1/tcp/99999", "localhost:80"])
+async def test_addresses_that_nobody_can_listen_on_are_the_callers_mistake(address: str) -> None:
+    with pytest.raises(BadRequest, match="/ip4/"):
+        await SwarmNetwork.create(NetworkOptions(listen=(address,)))
+
+
+@pytest.mark.slow
+async def test_an_initial_peer_that_says_nothing_is_given_up_in_time() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        address = f"/ip4/127.0.0.1/tcp/{mute.getsockname()[1]}/p2p/{NodeKey.generate().peer_id}"
+        async with asyncio.timeout(15):
+            with pytest.raises(PeerUnreachable, match=address):
+                await SwarmNetwork.create(NetworkOptions(initial_peers=(address,), client_mode=True))
+
+
+async def test_one_initial_peer_that_answers_is_enough(join: Join) -> None:
+    first = await join(NodeKey.generate())
+    nobody = f"/ip4/127.0.0.1/tcp/1/p2p/{NodeKey.generate().peer_id}"
+    client = await SwarmNetwork.create(NetworkOptions(initial_peers=(nobody, *first.addresses), client_mode=True))
+    await client.close()
+
+
+async def test_a_daemon_without_a_node_is_no_way_into_the_swarm() -> None:
+    """It answers at the transport; a node that joined through it would be alone without knowing it."""
+    daemon = await P2P.create(host_maddrs=["/ip4/127.0.0.1/tcp/0"], auto_nat=False, nat_port_map=False, use_relay=False)
+    try:
+        addresses = tuple(str(address) for address in await daemon.get_visible_maddrs())
+        with pytest.raises(PeerUnreachable, match=str(daemon.peer_id)):
+            await SwarmNetwork.create(NetworkOptions(initial_peers=addresses, client_mode=True))
+    finally:
+        await daemon.shutdown()
+
+
+async def test_the_loop_stays_the_one_that_was_chosen(join: Join) -> None:
+    await join(NodeKey.generate())
+    assert type(asyncio.get_running_loop()).__module__.startswith("asyncio.")
+    assert type(asyncio.get_event_loop_policy()).__module__.startswith("asyncio.")
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc to see which processes are left")
-async def test_sigkill_of_a_node_takes_its_daemon_along() -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=lambda end: end.name)
+async def test_the_end_of_a_node_takes_its_daemon_along(end: signal.Signals) -> None:
     program = (
-        "import asyncio\n"
+        "import asyncio, sys\n"
         "from compute.swarm.network import *\n"
         "async def main():\n"
         "    n = await SwarmNetwork.create(NetworkOptions(listen=('/ip4/127.0.0.1/tcp/0',)))\n"
-        "    import sys; sys.stdout.write(str(n.p2p._child.pid) + '\\n'); sys.stdout.flush()\n"
+        "    sys.stdout.write(str(n.p2p._child.pid) + '\\n'); sys.stdout.flush()\n"
         "    await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
@@ -146,9 +130,9 @@ async def test_sigkill_of_a_node_takes_its_daemon_along() -> None:
     assert node.stdout is not None
     daemon = int(await node.stdout.readline())
     assert _is_running(daemon)
-    os.kill(node.pid, signal.SIGKILL)
+    os.kill(node.pid, end)
     await node.wait()
-    await asyncio.to_thread(_await_end, daemon, 3.0)
+    await asyncio.to_thread(_await_end, daemon, 2.0)
 
 
 def _await_end(pid: int, timeout_s: float) -> None:

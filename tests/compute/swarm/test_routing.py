@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from compute.errors import NoRoute
 from compute.identity import NO_CHAIN, NodeKey
+from compute.swarm.paths import boundaries
 from compute.swarm.records import PeerState, ProviderRecord
 from compute.swarm.routing import (
     Hop,
     RouteRequest,
-    _boundaries,
     _hop,
     _is_usable,
     _weight,
     coverage,
+    explain,
     missing_blocks,
     plan_route,
 )
@@ -50,15 +51,21 @@ def provider(number: int, span: Span, **changes: Any) -> ProviderRecord:
 spans = st.tuples(st.integers(0, N_BLOCKS - 1), st.integers(1, N_BLOCKS)).map(
     lambda pair: Span(pair[0], min(N_BLOCKS, pair[0] + pair[1]))
 )
-swarms = st.lists(st.tuples(spans, st.integers(100, 30_000), st.integers(0, 20_000)), max_size=6).map(
-    lambda entries: [provider(n, span, decode_us=us, queue_us=q) for n, (span, us, q) in enumerate(entries)]
+swarms = st.lists(
+    st.tuples(spans, st.integers(100, 30_000), st.integers(0, 20_000), st.sampled_from([1 << 30, 20_000, 0])),
+    max_size=6,
+).map(
+    lambda entries: [
+        provider(n, span, decode_us=us, queue_us=q, cache_bytes_free=free, cache_bytes_per_token=400)
+        for n, (span, us, q, free) in enumerate(entries)
+    ]
 )
 
 
 def naive_best(request: RouteRequest, records: Sequence[ProviderRecord], rtt_s: dict[PeerId, float]) -> float | None:
     """Least cost over every way to tile the blocks with hops."""
     usable = [record for record in records if _is_usable(record, request)]
-    points = _boundaries(usable, request.within)
+    points = boundaries([record.span for record in usable], request.within)
     best: float | None = None
     for n_inner in range(len(points) - 1):
         for inner in itertools.combinations(points[1:-1], n_inner):
@@ -88,6 +95,21 @@ def test_the_planned_route_is_the_best_of_all_tilings(records: list[ProviderReco
     route = plan_route(request, records, rtt_s)
     assert _tiles(route.hops, ALL)
     assert sum(_weight(hop, request) for hop in route.hops) == pytest.approx(best)
+
+
+@given(swarms, st.randoms(use_true_random=False))
+def test_the_route_does_not_depend_on_the_order_of_the_records(records: list[ProviderRecord], rng: Any) -> None:
+    shuffled = rng.sample(records, len(records))
+    if missing_blocks(records, ALL):
+        return
+    assert plan_route(RouteRequest(ALL), records, {}) == plan_route(RouteRequest(ALL), shuffled, {})
+
+
+@given(swarms, spans)
+def test_a_part_of_the_model_is_planned_for_that_part_only(records: list[ProviderRecord], within: Span) -> None:
+    if missing_blocks(records, within):
+        return
+    assert _tiles(plan_route(RouteRequest(within), records, {}).hops, within)
 
 
 def _tiles(hops: Sequence[Hop], within: Span) -> bool:
@@ -160,3 +182,26 @@ def test_clients_spread_over_equal_replicas() -> None:
 def test_coverage_counts_providers_that_serve_now() -> None:
     records = [provider(0, Span(0, 3)), provider(1, Span(2, 5)), provider(2, ALL, state=PeerState.LEAVING)]
     assert coverage(records, N_BLOCKS) == (1, 1, 2, 1, 1, 0, 0, 0)
+
+
+def test_a_route_is_explained_hop_by_hop() -> None:
+    head = provider(0, Span(0, 6), decode_us=12_000, queue_us=3000)
+    tail = provider(1, Span(4, 8), decode_us=0)
+    route = plan_route(RouteRequest(ALL, prompt_tokens=100), [head, tail], {head.peer_id: 0.002})
+    first, last = explain(route)
+    assert (first.peer, last.peer) == (head.peer_id, tail.peer_id)
+    assert (first.rtt_ms, first.queue_ms) == pytest.approx((2.0, 3.0))
+    assert first.compute_ms == pytest.approx(12.0 * len(first.span) / 6)
+    assert {"round trip assumed", "step time assumed"} <= set(last.notes)
+    assert first.token_ms + last.token_ms == pytest.approx(route.token_s * 1000)
+    assert first.prefill_ms + last.prefill_ms == pytest.approx(route.prefill_s * 1000)
+
+
+def test_a_route_over_thousands_of_providers_is_planned_at_once() -> None:
+    records = [
+        provider(0, Span(n % 70, min(80, n % 70 + 12)), n_blocks=80, public_key=n.to_bytes(32), decode_us=5000 + n)
+        for n in range(3000)
+    ]
+    route = plan_route(RouteRequest(Span(0, 80)), records, {})
+    assert _tiles(route.hops, Span(0, 80))
+    assert len(route.hops) == 7
