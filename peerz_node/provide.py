@@ -26,6 +26,7 @@ from peerz_node.errors import EXIT_INTERRUPTED
 from peerz_node.generation import required_model
 from peerz_node.identity_file import claimed_identity
 from peerz_node.readiness import check_ready_path, remove_ready_file, write_ready_file
+from peerz_node.runtime import quick_imports
 
 if TYPE_CHECKING:
     from compute.server.provider import Provider

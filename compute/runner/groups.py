@@ -4,12 +4,13 @@ The problem: a session is at one hop at a time. If this hop takes every ready de
 it together, and it idles while the next hop is busy with all of them: on `P` equal hops everybody works `1/P` of the
 time.
 
-The rule: keep `P` groups in flight. A batch takes at most `1/P` of the decode tokens that are around (those seen lately,
-here or at another hop), where `P` is how often the session's blocks here fit into the model. Below `rows_min` a batch is
-not cut: so few rows cost about as much as half of them.
+The rule: keep `P` groups in flight. A batch takes at most `1/P` of the decode tokens that are around (those seen
+lately, here or at another hop), where `P` is how often the session's blocks here fit into the model. Below `rows_min`
+a batch is not cut: so few rows cost about as much as half of them.
 
-Measured with two providers on two cores (SmolLM2, bf16, 2026-11-25): 1.15x the tokens per second at 8 sessions, 1.2x at
-16; in fp32, where the two share memory bandwidth, 1.0x. Where a batch costs the same whatever its size, nothing is lost.
+Measured with two providers on two cores (SmolLM2, bf16, 2026-11-25): 1.15x the tokens per second at 8 sessions, 1.2x
+at 16; in fp32, where the two share memory bandwidth, 1.0x. Where a batch costs the same whatever its size, nothing is
+lost.
 """
 
 from __future__ import annotations

@@ -143,6 +143,11 @@ async def test_what_a_lying_node_holds_is_dropped_by_its_readers(join: Join, rec
     client = await join(client=True)
     assert await Directory(client).fetch(ROOT) == ()
 
+    honest = record(liar, Span(0, 12))  # the same way in, and nothing wrong with it
+    truth = MSGPackSerializer.dumps(seal_record(honest, liar))
+    attacker.dht.protocol.storage.store(key, truth, get_dht_time() + 40.5, subkey=liar.peer_id)
+    assert await Directory(client).fetch(ROOT) == (honest,)
+
 
 async def test_a_store_of_lies_is_refused_by_an_honest_node(join: Join, record: MakeRecord) -> None:
     victim, liar = NodeKey.generate(), NodeKey.generate()

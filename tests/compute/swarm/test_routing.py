@@ -149,7 +149,7 @@ def test_providers_that_are_not_online_are_not_used(state: PeerState) -> None:
 
 def test_codec_and_precision_are_requirements() -> None:
     records = [provider(0, ALL, quant_spec="int8", codecs=(Codec.RAW,))]
-    assert plan_route(RouteRequest(ALL, quant_spec="int8"), records, {})
+    assert plan_route(RouteRequest(ALL, quant_spec="int8"), records, {}).hops
     with pytest.raises(NoRoute, match="another precision"):
         plan_route(RouteRequest(ALL, quant_spec="fp32"), records, {})
     with pytest.raises(NoRoute):

@@ -103,7 +103,7 @@ def test_requirements_and_exclusions_hold() -> None:
     assert [chain.hops[0].peer for chain in chains] == [records[0].peer_id]
     for unmet in ({"codec": Codec.BLOCK8}, {"excluded": {records[0].peer_id, records[2].peer_id}}):
         with pytest.raises(NoRoute):
-            plan_throughput(ThroughputRequest(ALL, rows=4, **unmet), records, {})  # type: ignore[arg-type]
+            plan_throughput(ThroughputRequest(ALL, rows=4, **unmet), records, {})
 
 
 def test_a_batch_without_rows_is_the_callers_mistake() -> None:
