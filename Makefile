@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := .uv-env/bin/uv
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: run test setup lint types imports unit e2e wire format clean
+.PHONY: run test setup lint types imports unit wire format clean
 
 run: setup
 	@$(BIN)/peerz-node run
@@ -26,20 +26,20 @@ $(VENV)/.done: $(UV) pyproject.toml constraints.txt
 	@$(UV) pip install --python $(BIN)/python --constraint constraints.txt --group dev --editable .
 	@touch $@
 
-lint:
+lint: $(VENV)/.done
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types:
+types: $(VENV)/.done
 	@echo "==> mypy"
 	@$(BIN)/mypy
 
-imports:
+imports: $(VENV)/.done
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-logo
 
-unit:
+unit: $(VENV)/.done
 	@echo "==> tests"
 	@$(BIN)/peerz-node model get smollm2-135m
 	@$(BIN)/coverage erase

@@ -35,6 +35,13 @@ def _die_with_parent() -> Callable[[], None] | None:
     return arm
 
 
+def _own_environment() -> dict[str, str]:
+    """Ours without the user's settings: a node that a command starts for itself must not join the user's swarm."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PEERZ_")}
+    kept = {name: os.environ[name] for name in ("PEERZ_CACHE",) if name in os.environ}
+    return {**inherited, **kept, "PEERZ_CONFIG": os.devnull}
+
+
 class NodeProcess:
     """One `peerz-node` process in a process group of its own, which ends as a whole.
 
@@ -57,6 +64,7 @@ class NodeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=_own_environment(),
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )

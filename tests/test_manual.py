@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,10 @@ def test_python_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"`((?:compute|peerz_node|tests|benchmarks)/[\w/]+\.(?:py|proto))`", page.read_text())
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_the_performance_page_says_what_the_records_say() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "render.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

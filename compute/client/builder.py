@@ -78,6 +78,8 @@ class HopBuilder:
             dtype=target.dtype,
             lanes=terms.lanes_max,
             max_tokens=terms.max_tokens,
+            quant_spec=target.profile.quant_spec,
+            numeric_profile=target.profile.numeric_profile,
         )
         try:
             return await HopConnection.open(self._swarm, request, terms.width, self._options.times, target.rtt_s)

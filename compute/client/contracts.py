@@ -45,6 +45,17 @@ class HopTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """How a provider computes, as it declares; "" stands for any. Hops of one profile give the same tokens."""
+
+    quant_spec: str = ""
+    numeric_profile: str = ""
+
+
+ANY_PROFILE = Profile()
+
+
+@dataclass(frozen=True, slots=True)
 class HopTarget:
     """A provider that is to serve `span` of a session, and how to talk to it."""
 
@@ -54,13 +65,16 @@ class HopTarget:
     codec: Codec = Codec.RAW
     dtype: WireDType = WireDType.FP32
     rtt_s: float = 0.0
+    profile: Profile = ANY_PROFILE
 
 
 class Swarm(Transport, Protocol):
     """What a session needs of the swarm."""
 
-    def plan(self, within: Span, avoided: Collection[PeerId], tokens: int) -> Sequence[HopTarget]:
-        """Hops that tile `within` on peers not in `avoided`, for lanes that hold `tokens` now. Raises NoRoute."""
+    def plan(
+        self, within: Span, avoided: Collection[PeerId], tokens: int, profile: Profile = ANY_PROFILE
+    ) -> Sequence[HopTarget]:
+        """Hops of `profile` that tile `within` on peers not in `avoided`, for lanes of `tokens` now. Raises NoRoute."""
 
     async def refresh(self) -> None:
         """Makes `plan` know what providers say now. Never raises for peers that do not answer."""

@@ -132,6 +132,11 @@ class HopConnection:
         self._deadline = 0.0
         self._reading = asyncio.create_task(self._read(), name=f"hop-reader-{self.peer}")
 
+    @property
+    def asked(self) -> tuple[str, str]:
+        """The quantisation and numeric profile that the session was opened for."""
+        return self._request.quant_spec, self._request.numeric_profile
+
     # ------------------------------------------------------------------ life
 
     @classmethod

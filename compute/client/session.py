@@ -26,7 +26,9 @@ import torch
 
 from compute.client.builder import HopBuilder
 from compute.client.contracts import (
+    ANY_PROFILE,
     HopTarget,
+    Profile,
     RouteHop,
     SessionOptions,
     SessionRoute,
@@ -71,6 +73,7 @@ class InferenceSession:
         self._ahead: list[HopConnection] = []
         self._trouble: Trouble | None = None
         self._moves_after = 0.0
+        self._profile = ANY_PROFILE
         self._steps = self._tokens = self._failovers = 0
         self._failover_s = 0.0
 
@@ -107,9 +110,15 @@ class InferenceSession:
         try:
             async with _Exclusive(self):
                 await self._complete(self._options.open_give_up_s)
+                self._keep_profile()
         except BaseException:
             self.close()
             raise
+
+    def _keep_profile(self) -> None:
+        """From now on replacements must compute as the hops of the start do, where those agree: tokens might differ."""
+        profiles = {Profile(*hop.asked) for hop in self._live()}
+        self._profile = profiles.pop() if len(profiles) == 1 else ANY_PROFILE
 
     async def resume(self) -> None:
         """Returns when every block is served again after `suspend`. A step does the same by itself."""
@@ -266,7 +275,7 @@ class InferenceSession:
     async def _replace(self, hop: HopConnection) -> bool:
         """Whether others took over from `hop`, which lives and stays in its place otherwise."""
         try:
-            targets = self._swarm.plan(hop.span, self._avoided(), self._held_tokens())
+            targets = self._swarm.plan(hop.span, self._avoided(), self._held_tokens(), self._profile)
             connections = await self._builder.build(targets)
         except (BadReceipt, Equivocation):
             raise
@@ -279,7 +288,7 @@ class InferenceSession:
 
     def _has_other(self, hop: HopConnection) -> bool:
         try:
-            return bool(self._swarm.plan(hop.span, self._avoided(), self._held_tokens()))
+            return bool(self._swarm.plan(hop.span, self._avoided(), self._held_tokens(), self._profile))
         except NoRoute:
             return False
 
@@ -320,7 +329,7 @@ class InferenceSession:
     def _plan(self, gap: Span, avoided: Collection[PeerId]) -> Sequence[HopTarget]:
         """Hops for the gap; none if there are none."""
         try:
-            return self._swarm.plan(gap, avoided, self._held_tokens())
+            return self._swarm.plan(gap, avoided, self._held_tokens(), self._profile)
         except NoRoute:
             return ()
 
@@ -334,7 +343,7 @@ class InferenceSession:
 
     def _no_route(self, gap: Span) -> NoRoute:
         try:
-            self._swarm.plan(gap, self._avoided(), self._held_tokens())
+            self._swarm.plan(gap, self._avoided(), self._held_tokens(), self._profile)
         except NoRoute as error:
             return error
         return NoRoute(f"no provider of blocks {gap} can be used now; try again later", missing=(gap,))

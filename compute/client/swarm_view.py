@@ -12,7 +12,7 @@ from typing import Any
 from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure, DispatchFailure, P2PDaemonError
 from hivemind.utils import get_dht_time
 
-from compute.client.contracts import HopTarget
+from compute.client.contracts import ANY_PROFILE, HopTarget, Profile
 from compute.client.stream import open_stream
 from compute.errors import ComputeError, LinkLost
 from compute.swarm.directory import Directory
@@ -129,15 +129,17 @@ class SwarmView:
 
     # ------------------------------------------------------------------ what sessions ask
 
-    def plan(self, within: Span, avoided: Collection[PeerId], tokens: int) -> Sequence[HopTarget]:
+    def plan(
+        self, within: Span, avoided: Collection[PeerId], tokens: int, profile: Profile = ANY_PROFILE
+    ) -> Sequence[HopTarget]:
         options = self._options
         request = RouteRequest(
             within=within,
             excluded=avoided,
             prompt_tokens=tokens,
             new_tokens=options.new_tokens,
-            quant_spec=options.quant_spec,
-            numeric_profile=options.numeric_profile,
+            quant_spec=profile.quant_spec or options.quant_spec,
+            numeric_profile=profile.numeric_profile or options.numeric_profile,
             seed=self._seed,
         )
         return [self._target(hop) for hop in plan_route(request, self.records, self.rtt_s).hops]
@@ -151,6 +153,7 @@ class SwarmView:
             codec=self._options.codec if self._options.codec in record.codecs else Codec.RAW,
             dtype=record.dtype,
             rtt_s=self.rtt_s.get(hop.peer, hop.cost.rtt_s),
+            profile=Profile(record.quant_spec, record.numeric_profile),
         )
 
     async def dial(self, peer: PeerId) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

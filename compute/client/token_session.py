@@ -28,6 +28,10 @@ class BlockSession(Protocol):
     def lengths(self) -> Sequence[int]:
         """Tokens that each lane holds."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, by `close` or by an interruption."""
+
     def step(self, rows: Sequence[Row], hidden: torch.Tensor, fork: Sequence[int] = ()) -> torch.Tensor:
         """Hidden states after the last block, `[tokens, width]`, for `hidden`, those before the first, packed by rows.
 
@@ -96,7 +100,7 @@ class TokenSession:
         """The session underneath, opened with `lanes` empty lanes unless it is open. Raises BadRequest once closed."""
         if self._closed:
             raise BadRequest("this session is closed; open a new one with model.inference_session(max_tokens=...)")
-        if self._blocks is None:
+        if self._blocks is None or self._blocks.closed:  # Ctrl-C in a step closes it: the next call starts anew
             self._blocks = self._source.open_session(max_tokens=self._max_tokens, lanes=lanes)
             self._lanes = _empty_lanes(lanes)
         return self._blocks

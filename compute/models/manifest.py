@@ -174,7 +174,23 @@ def read_config(directory: Path) -> PretrainedConfig:
     if getattr(config, "quantization_config", None) is not None:
         raise UnsupportedModel(f"{path} is about quantised weights; take the original model and choose a --precision")
     family_of(config.model_type)
+    _check_rotary(config)
     return config
+
+
+def _check_rotary(config: PretrainedConfig) -> None:
+    """Refuses rotary embeddings whose angles depend on how long the longest sequence of a batch is.
+
+    The stock code looks at the highest position that it is given; in a batch of many sessions one could change the
+    angles of all others.
+    """
+    parameters = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    sets = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
+    for kind in {str(entry.get("rope_type") or entry.get("type") or "") for entry in sets}:
+        if kind in ("dynamic", "longrope"):
+            raise UnsupportedModel(
+                f"rotary embeddings of type {kind!r} are not supported yet: their angles depend on the batch"
+            )
 
 
 def _config_hash(directory: Path) -> bytes:

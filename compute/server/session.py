@@ -50,6 +50,8 @@ class SessionTimes:
         idle_heartbeat_s: longest silence of ours otherwise.
         idle_timeout_s: a client that is silent for longer is gone, and its cache is freed. Time in a step of its own
             does not count.
+        unused_timeout_s: a session without a step for longer is ended, whatever else comes: its cache is for others. A
+            client that comes back later rebuilds it from its history.
         open_timeout_s: from the stream's start to a complete SessionOpen.
         keepalives_s: sustained rate of messages that are no steps; `keepalives_burst` may come at once.
     """
@@ -57,12 +59,20 @@ class SessionTimes:
     heartbeat_s: float = 0.4
     idle_heartbeat_s: float = 5.0
     idle_timeout_s: float = 30.0
+    unused_timeout_s: float = 600.0
     open_timeout_s: float = 10.0
     keepalives_s: float = 2.0
     keepalives_burst: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("heartbeat_s", "idle_heartbeat_s", "idle_timeout_s", "open_timeout_s", "keepalives_s"):
+        for name in (
+            "heartbeat_s",
+            "idle_heartbeat_s",
+            "idle_timeout_s",
+            "unused_timeout_s",
+            "open_timeout_s",
+            "keepalives_s",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0 seconds")
         if self.keepalives_burst < 1:
@@ -133,6 +143,7 @@ class SessionMachine:
         self._request: SessionOpen | None = None
         self._next_seq = 0
         self._heard_at = now
+        self._used_at = now
         self._sent_at = now
         self._drain_until: float | None = None
         self._chatter = TokenBucket(times.keepalives_s, times.keepalives_burst, now)
@@ -191,7 +202,7 @@ class SessionMachine:
         if self._phase is not Phase.OPENING or self._request is None:
             return ()
         self._phase = Phase.IDLE
-        self._heard_at = self._sent_at = now
+        self._heard_at = self._used_at = self._sent_at = now
         told: Decisions = (SendOpened(self._request),)
         return (*told, SendHeartbeat(True)) if self.draining else told
 
@@ -204,7 +215,7 @@ class SessionMachine:
             return False
         self._phase = Phase.IDLE
         self._next_seq += 1
-        self._heard_at = self._sent_at = now
+        self._heard_at = self._used_at = self._sent_at = now
         return True
 
     def step_failed(self, error: ComputeError, now: float) -> Decisions:
@@ -214,7 +225,7 @@ class SessionMachine:
             self._phase = Phase.IDLE  # nothing is in progress that could be abandoned
             return self._end(type(error).__name__, SendRefusal(error))
         self._phase = Phase.IDLE
-        self._heard_at = self._sent_at = now
+        self._heard_at = self._used_at = self._sent_at = now
         return (SendRefusal(error),)
 
     # ------------------------------------------------------------------ time and leaving
@@ -290,11 +301,15 @@ class SessionMachine:
         """When the client's silence ends the session; None while it waits for us."""
         if self._phase is Phase.NEW:
             return self._heard_at + self._times.open_timeout_s
-        return self._heard_at + self._times.idle_timeout_s if self._phase is Phase.IDLE else None
+        if self._phase is not Phase.IDLE:
+            return None
+        return min(self._heard_at + self._times.idle_timeout_s, self._used_at + self._times.unused_timeout_s)
 
     def _silence_text(self) -> str:
         if self._phase is Phase.NEW:
             return f"no SessionOpen came within {self._times.open_timeout_s:g} s"
+        if self._used_at + self._times.unused_timeout_s < self._heard_at + self._times.idle_timeout_s:
+            return f"no step came for {self._times.unused_timeout_s:g} s; open a new session"
         return f"nothing came for {self._times.idle_timeout_s:g} s; send a keepalive every few seconds"
 
     def _speak_at(self) -> float | None:

@@ -18,7 +18,7 @@ from hivemind.utils.multiaddr import Multiaddr
 
 from compute.errors import AddressInUse, BadRequest, PeerUnreachable
 from compute.identity import NO_CHAIN, NodeKey
-from compute.swarm.validator import RecordValidator
+from compute.swarm.validator import RecordValidator, drop_one_by_one
 from compute.types import PeerId
 
 _TCP = re.compile(r"/(ip4|ip6)/([^/]+)/tcp/(\d+)")
@@ -67,16 +67,18 @@ class SwarmNetwork:
             _parsed(address, needs_peer=True)
         for address in options.listen:
             _check_free(address)
+        validator = RecordValidator(options.network_id)
         p2p = await _start_daemon(options)
         try:
             dht = await DHTNode.create(
                 p2p,
                 initial_peers=list(options.initial_peers),
                 client_mode=options.client_mode,
-                record_validator=RecordValidator(options.network_id),
+                record_validator=validator,
                 ensure_bootstrap_success=False,
                 strict=False,
             )
+            drop_one_by_one(dht.protocol, validator)
             if options.initial_peers:
                 await _check_joined(dht, options.initial_peers)
             visible = [] if not options.listen else await p2p.get_visible_maddrs()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from hivemind.dht.protocol import DHTProtocol
 from hivemind.dht.routing import DHTID
+from hivemind.dht.storage import DictionaryDHTValue
 from hivemind.dht.validation import DHTRecord, RecordValidatorBase
 from hivemind.utils import MSGPackSerializer, get_dht_time
 
@@ -60,3 +62,24 @@ class RecordValidator(RecordValidatorBase):
                 "a record that the DHT should keep for longer than its owner signed", peer=provider.peer_id
             )
         return provider
+
+
+def drop_one_by_one(protocol: DHTProtocol, validator: RecordValidator) -> None:
+    """From now on `protocol` drops the bad entries of an answer and keeps the good ones.
+
+    hivemind refuses a node's whole answer for one bad entry. An honest node holds entries that a reader with another
+    clock takes for expired, or for valid too long: one provider that dies, or one that means to, would hide all others.
+    """
+
+    def keep_good(key: bytes, answer: DictionaryDHTValue) -> bool:
+        with answer.freeze():
+            bad = [
+                subkey
+                for subkey, (value, expires_at_s) in answer.items()
+                if not validator.validate(DHTRecord(key, MSGPackSerializer.dumps(subkey), value, expires_at_s))
+            ]
+            for subkey in bad:
+                del answer[subkey]
+            return len(answer) > 0
+
+    protocol._validate_dictionary = keep_good

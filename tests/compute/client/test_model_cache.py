@@ -26,6 +26,8 @@ def digest(tokens: Sequence[int]) -> float:
 class DigestSession:
     """Blocks whose output for a token is the digest of its lane up to there. Hidden states are the ids themselves."""
 
+    closed = False
+
     def __init__(self, lanes: int) -> None:
         self.held: list[list[int]] = [[] for _ in range(lanes)]
         self.tokens_sent = 0

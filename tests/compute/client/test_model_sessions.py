@@ -105,6 +105,14 @@ class TestInterruption:
             got = pair.distributed.generate(prompts, session=session, **GREEDY)
         assert torch.equal(got, pair.whole.generate(prompts, **GREEDY))
 
+    def test_a_session_that_ctrl_c_closed_below_is_opened_anew(self, pair, prompts):
+        with pair.distributed.inference_session(64) as session:
+            pair.distributed.generate(prompts, session=session, **GREEDY)
+            pair.source.sessions[0].close()
+            got = pair.distributed.generate(prompts, session=session, **GREEDY)
+        assert torch.equal(got, pair.whole.generate(prompts, **GREEDY))
+        assert len(pair.source.sessions) == 2
+
     def test_what_was_computed_before_ctrl_c_is_not_sent_again(self, pair, prompts):
         with pair.distributed.inference_session(64) as session:
             local = pair.source.sessions[0]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig
 
 from compute.errors import ModelError, UnsupportedModel, WeightsCorrupt
 from compute.models.checkpoint import Checkpoint, StoredTensor
@@ -232,3 +233,14 @@ def test_garbage_instead_of_a_config_is_a_typed_error(copied: Copy, text: str) -
         read_config(directory)
     with pytest.raises(ModelError):
         load_manifest(directory)
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_rotary_embeddings_that_depend_on_the_batch_are_refused(kind: str, tmp_path: Path) -> None:
+    rope: dict[str, object] = {"rope_type": kind, "rope_theta": 10000.0, "factor": 2.0}
+    if kind == "longrope":
+        rope |= {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "original_max_position_embeddings": 64}
+    config = LlamaConfig(hidden_size=32, num_attention_heads=4, num_hidden_layers=2, rope_parameters=rope)
+    config.save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match="depend on the batch"):
+        read_config(tmp_path)

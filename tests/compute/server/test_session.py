@@ -175,6 +175,16 @@ def test_the_end_of_the_stream_abandons_the_step(idle: SessionMachine, step_of: 
 # ---------------------------------------------------------------- time
 
 
+def test_keepalives_alone_do_not_keep_a_cache_for_ever(idle: SessionMachine) -> None:
+    now = 0.0
+    while idle.phase is not Phase.CLOSED and now < 2 * TIMES.unused_timeout_s:
+        now += 10.0
+        idle.message(Keepalive(), now)
+        if idle.deadline is not None and idle.deadline <= now:
+            assert "no step came" in str(refusal(idle.tick(now)))
+    assert now == pytest.approx(TIMES.unused_timeout_s, abs=10.0)
+
+
 def test_heartbeats_come_at_their_pace_while_a_step_is_in_progress(idle: SessionMachine, step_of: Build) -> None:
     idle.message(step_of(0), 1.0)
     now = 1.0

@@ -8,11 +8,11 @@ import pytest
 from hivemind.dht.node import DHTID
 from hivemind.utils import MSGPackSerializer, get_dht_time
 
-from compute.identity import NodeKey
+from compute.identity import NO_CHAIN, NodeKey
 from compute.swarm.directory import Directory
 from compute.swarm.network import SwarmNetwork
-from compute.swarm.records import RECORD_BYTES_MAX, PeerState, ProviderRecord, seal_record
-from compute.swarm.validator import INDEX_KEY, model_key
+from compute.swarm.records import RECORD_BYTES_MAX, TTL_S, PeerState, ProviderRecord, seal_record
+from compute.swarm.validator import INDEX_KEY, RecordValidator, drop_one_by_one, model_key
 from compute.types import Span
 from compute.wire import peerz_pb2 as pb
 
@@ -90,6 +90,19 @@ async def test_a_provider_that_comes_later_is_seen_at_the_next_look(join: Join, 
     assert {r.peer_id for r in await Directory(client).models()} == {early.peer_id, late.peer_id}
 
 
+@pytest.mark.parametrize("ahead_s", [-20.0, 20.0], ids=["the reader is behind", "the reader is ahead"])
+async def test_readers_whose_clock_is_off_still_see_the_rest(join: Join, record: MakeRecord, ahead_s: float) -> None:
+    """The node keeps what is good by its own clock; a reader drops what it must, one by one."""
+    lasting, edge = NodeKey.generate(), NodeKey.generate()
+    node, client = await join(lasting), await join(client=True)
+    drop_one_by_one(client.dht.protocol, RecordValidator(NO_CHAIN, clock=lambda: get_dht_time() + ahead_s))
+    await Directory(node).publish(record(lasting, Span(0, 6)), lasting)
+    expires_at_s = get_dht_time() + (10 if ahead_s > 0 else TTL_S + 20)  # expired, or living too long, for the reader
+    await Directory(node).publish(record(edge, Span(6, 12), expires_at_ms=round(expires_at_s * 1000)), edge)
+    assert len(await Directory(node).fetch(ROOT)) == 2
+    assert [r.peer_id for r in await Directory(client).fetch(ROOT)] == [lasting.peer_id]
+
+
 def lies(record: MakeRecord, victim: NodeKey, liar: NodeKey) -> dict[str, tuple[str, object]]:
     """What a peer might hold under a model's key: the subkey, and the value."""
     span = Span(0, 12)
@@ -134,7 +147,7 @@ async def test_what_a_lying_node_holds_is_dropped_by_its_readers(join: Join, rec
     attacker.dht.protocol.storage.store(key, packed, get_dht_time() + 40, subkey=subkey)
 
     gullible = await join(client=True)
-    gullible.dht.protocol.record_validator = None
+    gullible.dht.protocol._validate_dictionary = lambda key, answer: True
     found = await gullible.dht.get(model_key(ROOT), latest=True)
     assert found is not None  # it does pass its lie on
     assert found.value[subkey].value == value
@@ -143,9 +156,11 @@ async def test_what_a_lying_node_holds_is_dropped_by_its_readers(join: Join, rec
     client = await join(client=True)
     assert await Directory(client).fetch(ROOT) == ()
 
-    honest = record(liar, Span(0, 12))  # the same way in, and nothing wrong with it
-    truth = MSGPackSerializer.dumps(seal_record(honest, liar))
-    attacker.dht.protocol.storage.store(key, truth, get_dht_time() + 40.5, subkey=liar.peer_id)
+    # The same way in, with nothing wrong: it is believed, and the lie beside it does not hide it.
+    other = NodeKey.generate()
+    honest = record(other, Span(0, 12))
+    truth = MSGPackSerializer.dumps(seal_record(honest, other))
+    attacker.dht.protocol.storage.store(key, truth, get_dht_time() + 40, subkey=other.peer_id)
     assert await Directory(client).fetch(ROOT) == (honest,)
 
 

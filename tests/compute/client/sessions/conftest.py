@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from compute.client.contracts import HopTarget, SessionOptions, SessionTerms
+from compute.client.contracts import ANY_PROFILE, HopTarget, Profile, SessionOptions, SessionTerms
 from compute.client.failover import Suspects
 from compute.client.session import InferenceSession
 from compute.errors import ErrorCode, LinkLost, NoRoute
@@ -294,6 +294,8 @@ class FakeSwarm:
         self.providers: list[FakeProvider] = []
         self.newcomers: list[FakeProvider] = []
         self.refreshed = 0
+        self.asked_profiles: list[Profile] = []
+        self.profile = ANY_PROFILE
         self.codec = Codec.RAW
 
     def add(self, start: int, end: int, **fields: Any) -> FakeProvider:
@@ -301,7 +303,10 @@ class FakeSwarm:
         self.providers.append(provider)
         return provider
 
-    def plan(self, within: Span, avoided: Collection[PeerId], tokens: int) -> Sequence[HopTarget]:
+    def plan(
+        self, within: Span, avoided: Collection[PeerId], tokens: int, profile: Profile = ANY_PROFILE
+    ) -> Sequence[HopTarget]:
+        self.asked_profiles.append(profile)
         targets: list[HopTarget] = []
         block = within.start
         while block < within.end:
@@ -310,7 +315,16 @@ class FakeSwarm:
                 missing = Span(block, within.end)
                 raise NoRoute(f"nobody serves blocks {missing}", missing=(missing,))
             span = Span(block, min(serving[0].span.end, within.end))
-            targets.append(HopTarget(serving[0].peer, span, serving[0].key.public_key, codec=self.codec, rtt_s=0.002))
+            targets.append(
+                HopTarget(
+                    serving[0].peer,
+                    span,
+                    serving[0].key.public_key,
+                    codec=self.codec,
+                    rtt_s=0.002,
+                    profile=self.profile,
+                )
+            )
             block = span.end
         return targets
 

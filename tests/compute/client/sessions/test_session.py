@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from compute.client.contracts import ANY_PROFILE, Profile
 from compute.errors import BadReceipt, BadRequest, CacheFull, LinkLost, NoRoute
 from compute.types import Codec, Row, Span
 
@@ -540,5 +541,23 @@ def test_whatever_happens_values_stay_those_of_one_machine(
         twin.session.close()
         await asyncio.sleep(0.1)
         assert swarm.open_streams == 0
+
+    in_virtual_time(story())
+
+
+def test_a_replacement_must_compute_as_the_hops_of_the_start_do(swarm: Any, twin_of: Any, in_virtual_time: Run) -> None:
+    swarm.add(0, 3)
+    swarm.add(3, 6, fails_at_step=1, fails_as="dead")
+    swarm.add(3, 6)
+    swarm.profile = Profile("fp32", "fp32/fp32/fp32")
+
+    async def story() -> None:
+        twin = twin_of(swarm)
+        await twin.session.open()
+        assert swarm.asked_profiles == [ANY_PROFILE]
+        for n_tokens in (5, 1, 1):
+            await twin.extend(n_tokens)
+        assert set(swarm.asked_profiles[1:]) == {swarm.profile}
+        twin.session.close()
 
     in_virtual_time(story())
