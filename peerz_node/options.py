@@ -85,7 +85,10 @@ provider = _stack(
         help="Key file; made when absent.  [default: ~/.local/share/peerz/node.key]",
     ),
     click.option(
-        "--threads", type=click.IntRange(1, 1024), metavar="N", help="Compute threads.  [default: one per core]"
+        "--threads",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="Compute threads.  [default: the cores that are free at start]",
     ),
     click.option("--device", metavar="D", help="cpu, cuda, cuda:1, mps.  [default: cpu]"),
     click.option(

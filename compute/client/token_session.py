@@ -88,6 +88,7 @@ class TokenSession:
     @property
     def lanes(self) -> Sequence[Sequence[int]]:
         """The token ids that each lane is known to hold."""
+        self._forget_if_ended()
         if self._interrupted and self._blocks is not None:
             # A lane may have lost tokens with the step that failed; it cannot have gained any that it should keep.
             lengths = self._blocks.lengths
@@ -100,10 +101,19 @@ class TokenSession:
         """The session underneath, opened with `lanes` empty lanes unless it is open. Raises BadRequest once closed."""
         if self._closed:
             raise BadRequest("this session is closed; open a new one with model.inference_session(max_tokens=...)")
-        if self._blocks is None or self._blocks.closed:  # Ctrl-C in a step closes it: the next call starts anew
+        self._forget_if_ended()
+        if self._blocks is None:
             self._blocks = self._source.open_session(max_tokens=self._max_tokens, lanes=lanes)
             self._lanes = _empty_lanes(lanes)
         return self._blocks
+
+    def _forget_if_ended(self) -> None:
+        """Ctrl-C in a step ends the session underneath: what comes next begins a new one, with empty lanes."""
+        if self._blocks is not None and self._blocks.closed:
+            self._blocks = None
+            self._lanes = _empty_lanes(1)
+            self._interrupted = False
+            self.version += 1
 
     def reserve(self, max_tokens: int) -> None:
         """Sets the most tokens that a lane will hold. Does nothing once the session is open."""
@@ -123,6 +133,7 @@ class TokenSession:
         would outgrow `max_tokens`; that and every error of the step leave the lanes as they were.
         """
         self._check_room(lanes)
+        self._forget_if_ended()
         if self._blocks is None and not any(lane.position for lane in lanes):
             self.open(len(lanes))
             # A new lane is empty, whichever it is.
