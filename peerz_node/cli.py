@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from peerz_node.commands.generate import generate
 from peerz_node.commands.model import model
 from peerz_node.commands.run import run
 from peerz_node.commands.status import status
+from peerz_node.errors import EXIT_INTERRUPTED
 from peerz_node.invocation import Invocation, PeerzGroup
 from peerz_node.runtime import end_well_on_sigterm, install_signals, prepare_environment, quiet_libraries
 
@@ -78,6 +80,9 @@ for command in (chat, generate, status, model, run, bench):
 
 def main() -> None:
     """Entry point of the `peerz-node` program."""
-    prepare_environment()
-    install_signals()
-    cli(prog_name="peerz-node")
+    try:
+        prepare_environment()
+        install_signals()
+        cli(prog_name="peerz-node")
+    except KeyboardInterrupt:  # before or after a command had it in hand
+        sys.exit(EXIT_INTERRUPTED)

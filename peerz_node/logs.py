@@ -40,3 +40,10 @@ def set_up_logging(*, json_lines: bool, debug: bool) -> None:
     root.setLevel(logging.WARNING)
     for name in ("compute", "peerz_node"):
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO if json_lines else logging.WARNING)
+
+
+def adopt_library_logs() -> None:
+    """Sends hivemind's log, and its daemon's, the way of all others. Call once it is imported: it brings a handler."""
+    logger = logging.getLogger("hivemind")
+    logger.handlers.clear()
+    logger.propagate = True

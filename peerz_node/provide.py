@@ -25,6 +25,7 @@ from peerz_node.console import progress_display
 from peerz_node.errors import EXIT_INTERRUPTED
 from peerz_node.generation import required_model
 from peerz_node.identity_file import claimed_identity
+from peerz_node.logs import adopt_library_logs
 from peerz_node.readiness import check_ready_path, remove_ready_file, write_ready_file
 from peerz_node.runtime import quick_imports
 
@@ -75,6 +76,7 @@ def provide(settings: Settings, ready_file: Path | None) -> NoReturn:
         with quick_imports():
             from peerz_node.provider_factory import build_provider  # the slow import: Ctrl-C still works as usual here
 
+        adopt_library_logs()
         provider = build_provider(settings, identity)
         raise SystemExit(asyncio.run(_serve(provider, settings, ready_file)))
 
@@ -92,7 +94,8 @@ async def _serve(provider: Provider, settings: Settings, ready_file: Path | None
         await signals.any.wait()
         if not signals.now.is_set():
             logger.info("draining", extra={"timeout_s": settings.drain_timeout})
-            click.echo(f"leaving: sessions may finish within {settings.drain_timeout:.0f} s", err=True)
+            if not settings.log_json:
+                click.echo(f"leaving: sessions may finish within {settings.drain_timeout:.0f} s", err=True)
             await _until(signals.now, provider.drain(settings.drain_timeout))
     except Stopped:
         pass

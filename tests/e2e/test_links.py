@@ -152,7 +152,7 @@ def test_a_link_that_fails_mid_sentence_changes_no_token(
 
         def replica_is_known() -> bool:
             status = swarm.model._peerz_source.status()
-            return replicas[0].peer_id in {str(record.peer_id) for record in status.records}
+            return replicas[0].peer_id in {str(peer) for peer in status.rtt_s}  # heard of, and reached
 
         def follow(piece: str) -> None:
             if len(shown_s) + 1 == REPLICA_AFTER:  # only now, so that the route has to lead over the link
@@ -160,6 +160,7 @@ def test_a_link_that_fails_mid_sentence_changes_no_token(
                 assert processes.wait_until(replica_is_known, NEWS_TIMEOUT_S)
             elif len(shown_s) + 1 == HIT_AFTER:
                 assert [hop["peer_id"] for hop in route_of(session)] == [first.peer_id, remote.peer_id]
+                logger.info("the link fails now")
                 fault(link)
                 heard_at_fault.append(segments_heard(remote.pid))
             shown_s.append(time.monotonic())
@@ -168,10 +169,11 @@ def test_a_link_that_fails_mid_sentence_changes_no_token(
         route = route_of(session)
         heard = segments_heard(remote.pid) - heard_at_fault[0]
 
-    gap_s = max(after - before for before, after in pairwise(shown_s[HIT_AFTER - 1 :]))
-    logger.info("gap of %.3f s, %d segments heard after the fault", gap_s, heard)
+    gaps_s = [after - before for before, after in pairwise(shown_s[HIT_AFTER - 1 :])]
+    worst = gaps_s.index(max(gaps_s))
+    logger.info("gap of %.3f s, number %d after the fault; %d segments heard", gaps_s[worst], worst, heard)
     assert answer.token_ids == expected
     assert [hop["peer_id"] for hop in route] == [first.peer_id, replicas[0].peer_id]
     assert processes.is_alive(remote.pid)
     assert (heard > 0) == hears_us
-    assert gap_s <= GAP_MAX_S
+    assert gaps_s[worst] <= GAP_MAX_S
