@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 pytestmark = [pytest.mark.e2e, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(300)]
 
 GAP_MAX_S = 6.0
-"""The target is 2 s and 0.75 to 0.9 s are usual, but on a busy machine dialling the replica has taken up to 4 s: open."""
+"""The target is 2 s, 0.75 to 0.9 s are usual; on a busy machine dialling the replica has taken up to 4 s: open."""
 N_TOKENS = 48
 REPLICA_AFTER = 8
 HIT_AFTER = 16
