@@ -14,6 +14,7 @@ PeerId = NewType("PeerId", str)
 """Base58 libp2p peer id: the hash of a node's ed25519 public key."""
 
 SESSION_ID_BYTES = 16
+NONCE_BYTES = 16
 HASH_BYTES = 32
 
 _SPAN_TEXT = re.compile(r"\s*(\d{1,6})\s*:\s*(\d{1,6})\s*")

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 
-from compute.client.contracts import HopTarget, SessionOptions, SessionTerms, Swarm
+from compute.client.contracts import HopTarget, Lie, SessionOptions, SessionTerms, Swarm
 from compute.client.failover import Suspects, plan_replay
 from compute.client.history import History
 from compute.client.hop import HopConnection
@@ -82,7 +82,9 @@ class HopBuilder:
             numeric_profile=target.profile.numeric_profile,
         )
         try:
-            return await HopConnection.open(self._swarm, request, terms.width, self._options.times, target.rtt_s)
+            return await HopConnection.open(
+                self._swarm, request, terms.width, self._options.times, target.rtt_s, self._note_lie
+            )
         except ComputeError as error:
             error.peer = target.peer
             self.blame(target.peer, error)
@@ -99,6 +101,13 @@ class HopBuilder:
                     self._history.fill(hop.span.start, step.slots, decode(wire))
                 values = (await hop.step(step.rows, step.fork, wire)).values
             self.replayed_tokens += len(step.slots)
+
+    def _note_lie(self, lie: Lie) -> None:
+        """Told by a hop at once: a lie after the session's last step would otherwise be lost."""
+        if lie.peer is not None:
+            self._suspects.ban(lie.peer)
+        if self._options.evidence is not None:
+            self._options.evidence.keep(lie)
 
     def blame(self, peer: PeerId, error: ComputeError) -> None:
         """Avoids `peer` from now on, for as long as `error` makes it worth."""

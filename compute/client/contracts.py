@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from compute.errors import BadReceipt, Equivocation
 from compute.types import Codec, PeerId, Span, WireDType
+
+Lie: TypeAlias = BadReceipt | Equivocation
+"""What a provider said of a step is not so; `evidence` is in the form of `compute/wire/evidence.py`."""
+
+
+class EvidenceSink(Protocol):
+    """Keeps what providers lied about."""
+
+    def keep(self, lie: Lie) -> None:
+        """Notes it. Called on the event loop, once for every lie; must not raise."""
 
 
 class Transport(Protocol):
@@ -91,6 +102,7 @@ class SessionOptions:
         refusal_s_max: the longest wait for a provider that says when it will have room.
         move_retry_s: before a draining provider, for whom there was no replacement, is looked after again.
         replay_tokens: of one step of a replay.
+        evidence: is given every wrong receipt and equivocation; None keeps nothing.
     """
 
     times: HopTimes = field(default_factory=HopTimes)
@@ -101,6 +113,7 @@ class SessionOptions:
     refusal_s_max: float = 5.0
     move_retry_s: float = 2.0
     replay_tokens: int = 1024
+    evidence: EvidenceSink | None = None
 
 
 @dataclass(frozen=True, slots=True)

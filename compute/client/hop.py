@@ -1,28 +1,35 @@
 """One stream to one provider: opened, stepped, watched.
 
-Whoever hangs, or hears us without being heard, is noticed on this very stream, which says more than any ping:
+Silence is judged by `hop_watch.py`. The end of the stream is the end of the hop, at once, whether a step runs or not.
 
-- a step is acknowledged before it is computed: within `ack_timeout_s`, the round trip, and the time to send its bytes;
-- from then on the provider says something at least every two of its heartbeats, until the answer is there;
-- the end of the stream is the end of the hop, at once. On an idle stream keepalives are answered; a hop that died
-  meanwhile is known to be dead before the next step, or by that step's missing acknowledgement.
-
-A heartbeat before the acknowledgement proves nothing (it may have crossed a step that never arrived), so it does not
-prolong the wait. A timer that fires late does not blame the peer for our own loop's delay.
+Receipts are checked where messages come in, in the order in which they came: what arrives behind an answer, in the same
+packet or much later, cannot slip through between two steps. A lie is told to `on_lie` at once, as the session may not
+make another step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
-from compute.client.contracts import HopReport, HopTimes, Transport
+from compute.client.contracts import HopReport, HopTimes, Lie, Transport
 from compute.client.failover import cut_rows
-from compute.errors import BadMessage, CacheFull, ComputeError, LinkLost, Overloaded, PeerFault
+from compute.client.hop_answer import HopAnswer, HopStats, checked_values, joined
+from compute.client.hop_watch import HopWatch, Silence
+from compute.client.receipt_check import ReceiptChecker
+from compute.errors import (
+    BadMessage,
+    BadReceipt,
+    CacheFull,
+    ComputeError,
+    Equivocation,
+    LinkLost,
+    Overloaded,
+    PeerFault,
+)
 from compute.identity import peer_id_of
 from compute.types import Codec, Row, StepHeader, WireDType
 from compute.wire.codecs import EncodedTensor, decode, encode, encoded_size, tensor_hash
@@ -45,55 +52,21 @@ from compute.wire.messages import (
     error_of,
     parse_server_message,
 )
-from compute.wire.receipts import ReceiptChecker, SessionIdentity
+from compute.wire.receipts import SessionIdentity, receipt_session_id
 
 logger = logging.getLogger(__name__)
 
 _ENVELOPE_BYTES = 16 << 10
 """Room for everything in a message that is not its tensor: rows, fork, receipt."""
 
-_HEARTBEAT_MS_MAX = 2000
-"""Whatever a provider announces, longer silence is not accepted."""
-
-_MISSED_KEEPALIVES_MAX = 3
-
 
 @dataclass(frozen=True, slots=True)
-class HopAnswer:
-    """What came back for a step: as it stood on the wire, and decoded, `[tokens, width]`.
-
-    `compute_s` and `queue_s` are the provider's figures, `total_s` is ours.
-    """
-
-    hidden: EncodedTensor
-    values: torch.Tensor
-    compute_s: float
-    queue_s: float
-    total_s: float
-
-
-@dataclass(slots=True)
 class _Pending:
-    seq: int
+    """The step that waits for its answer."""
+
+    header: StepHeader
+    in_hash: bytes
     answer: asyncio.Future[StepOutput]
-    give_up_at: float
-    acked: bool = False
-
-
-@dataclass(slots=True)
-class HopStats:
-    """Of one hop since it was opened."""
-
-    steps: int = 0
-    total_s: float = 0.0
-    compute_s: float = 0.0
-    queue_s: float = 0.0
-
-    def note(self, answer: HopAnswer) -> None:
-        self.steps += 1
-        self.total_s += answer.total_s
-        self.compute_s += answer.compute_s
-        self.queue_s += answer.queue_s
 
 
 class HopConnection:
@@ -106,6 +79,7 @@ class HopConnection:
         times: HopTimes,
         rtt_s: float,
         stream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        on_lie: Callable[[Lie], None] | None = None,
     ) -> None:
         self.peer = peer_id_of(request.provider_key)
         self.span = request.span
@@ -113,23 +87,17 @@ class HopConnection:
         self.draining = False
         self._request = request
         self._width = width
-        self._times = times
-        self._rtt_s = rtt_s
+        self._on_lie = on_lie
         self._reader, self._writer = stream
-        identity = SessionIdentity(
-            request.session_id, request.provider_key, request.network_id, request.model_root, request.span
-        )
-        self._receipts = ReceiptChecker(identity, self.peer)
+        self._receipts: ReceiptChecker | None = None
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[SessionOpened] = self._loop.create_future()
         self._tokens_max = 0
-        self._heartbeat_s = 0.0
         self._pending: _Pending | None = None
         self._end: ComputeError | None = None
         self._seq = 0
-        self._heard_at = self._loop.time()
+        self._watch = HopWatch(times, rtt_s, self._loop.time())
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
         self._reading = asyncio.create_task(self._read(), name=f"hop-reader-{self.peer}")
 
     @property
@@ -141,16 +109,22 @@ class HopConnection:
 
     @classmethod
     async def open(
-        cls, transport: Transport, request: SessionOpen, width: int, times: HopTimes, rtt_s: float = 0.0
+        cls,
+        transport: Transport,
+        request: SessionOpen,
+        width: int,
+        times: HopTimes,
+        rtt_s: float = 0.0,
+        on_lie: Callable[[Lie], None] | None = None,
     ) -> HopConnection:
-        """A session as `request` asks for it, for hidden states of `width`.
+        """A session as `request` asks for it, for hidden states of `width`. `on_lie` is told of a wrong receipt.
 
         Raises LinkLost when there is no answer in time, what the provider refuses it with, or BadMessage.
         """
         peer = peer_id_of(request.provider_key)
         try:
             async with asyncio.timeout(times.open_timeout_s + 2 * rtt_s):
-                connection = cls(request, width, times, rtt_s, await transport.dial(peer))
+                connection = cls(request, width, times, rtt_s, await transport.dial(peer), on_lie)
                 try:
                     await connection._handshake()
                 except BaseException:
@@ -169,8 +143,8 @@ class HopConnection:
         self._tokens_max = self._tokens_that_fit(terms)
         if not self._tokens_max:
             raise self._fault("it takes no message that would hold a token")
-        self._heartbeat_s = min(terms.heartbeat_ms, _HEARTBEAT_MS_MAX) / 1000
-        self._arm_idle()
+        self._watch.opened(self._loop.time(), terms.heartbeat_ms / 1000)
+        self._arm()
 
     @property
     def end(self) -> ComputeError | None:
@@ -233,22 +207,22 @@ class HopConnection:
                     # Half of the step is in its cache now; only a replay could bring it back to a known state.
                     self._fail(error)
                 raise
-        return _joined(answers, self.codec, self.dtype)
+        return joined(answers, self.codec, self.dtype)
 
     async def _step(self, rows: tuple[Row, ...], fork: tuple[int, ...], hidden: EncodedTensor) -> HopAnswer:
-        header = StepHeader(self._seq, rows, fork)
-        in_hash = tensor_hash(hidden)
+        step = StepMessage(StepHeader(self._seq, rows, fork), hidden)
         started = self._loop.time()
         try:
-            output = await self._exchange(StepMessage(header, hidden))
-            values = self._checked_values(output, hidden)
-            self._receipts.check(output.receipt, header, in_hash, tensor_hash(output.hidden))
-        except PeerFault as error:
-            self._fail(error)
-            raise
+            output = await self._exchange(step)
         except asyncio.CancelledError:
             self.close()  # the provider computes on, so nobody knows what its lanes hold
             raise
+        try:
+            values = checked_values(output.hidden, hidden)
+        except BadMessage as error:
+            fault = self._fault(str(error))
+            self._fail(fault)
+            raise fault from error
         self._seq += 1
         total_s = self._loop.time() - started
         answer = HopAnswer(output.hidden, values, output.compute_us / 1e6, output.queue_us / 1e6, total_s)
@@ -258,29 +232,20 @@ class HopConnection:
     async def _exchange(self, step: StepMessage) -> StepOutput:
         if self._end is not None:
             raise self._end
-        now = self._loop.time()
-        pending = _Pending(step.header.seq, self._loop.create_future(), now + self._times.step_timeout_s)
+        pending = _Pending(step.header, tensor_hash(step.hidden), self._loop.create_future())
         self._pending = pending
         self._send(step)
-        self._arm(self._times.ack_timeout_s + self._rtt_s + len(step.hidden.data) / self._times.upload_bytes_s)
+        self._watch.step_sent(self._loop.time(), len(step.hidden.data))
+        self._arm()
         try:
-            return await pending.answer
+            output = await pending.answer
         finally:
             self._pending = None
-            self._arm_idle()
-
-    def _checked_values(self, output: StepOutput, sent: EncodedTensor) -> torch.Tensor:
-        """The answer, decoded. Raises BadMessage when it is not of the form of what was sent, or not finite."""
-        got = output.hidden
-        if (got.tokens, got.width, got.codec, got.dtype) != (sent.tokens, sent.width, sent.codec, sent.dtype):
-            raise self._fault("its answer has another shape or format than the step")
-        try:
-            values = decode(got)
-        except BadMessage as error:
-            raise self._fault(str(error)) from error
-        if not torch.isfinite(values).all():
-            raise self._fault("its answer holds NaN or infinite values, which providers refuse to send")
-        return values
+            self._watch.step_over(self._loop.time())
+            self._arm()
+        if isinstance(self._end, PeerFault):  # it came right behind the answer, which is then not to be used
+            raise self._end
+        return output
 
     def _tokens_that_fit(self, terms: SessionOpened) -> int:
         """Tokens of a step, such that neither its message nor the answer is too large."""
@@ -296,7 +261,7 @@ class HopConnection:
                 body = await read_frame(self._reader, DEFAULT_LIMITS.message_bytes_max + _ENVELOPE_BYTES)
                 if body is None:
                     raise LinkLost(f"{self.peer} ended the stream", peer=self.peer, span=self.span)
-                self._heard_at = self._loop.time()
+                self._watch.heard(self._loop.time())
                 self._take(parse_server_message(body))
         except ComputeError as error:
             error.peer, error.span = self.peer, self.span
@@ -312,19 +277,36 @@ class HopConnection:
         match message:
             case Heartbeat():
                 self.draining = self.draining or message.draining
-                if pending is not None and pending.acked:
-                    self._arm_silence()
+                self._watch.beat(self._loop.time())
+                self._arm()
             case SessionOpened() if not self._opened.done():
+                self._receipts = self._checker(message.nonce)
                 self._opened.set_result(message)
-            case StepAck(seq) if pending is not None and seq == pending.seq and not pending.acked:
-                pending.acked = True
-                self._arm_silence()
-            case StepOutput() if pending is not None and message.seq == pending.seq and not pending.answer.done():
-                pending.answer.set_result(message)
+            case StepAck(seq) if pending is not None and seq == pending.header.seq and self._watch.awaits_ack:
+                self._watch.step_acked(self._loop.time())
+                self._arm()
+            case StepOutput():
+                self._take_output(message, pending)
             case Refusal():
                 self._take_refusal(message, pending)
             case _:
                 raise self._fault(f"it sent {type(message).__name__} where none is expected")
+
+    def _checker(self, nonce: bytes) -> ReceiptChecker:
+        request = self._request
+        session_id = receipt_session_id(request.session_id, nonce)
+        identity = SessionIdentity(
+            session_id, request.provider_key, request.network_id, request.model_root, request.span
+        )
+        return ReceiptChecker(identity, self.peer)
+
+    def _take_output(self, output: StepOutput, pending: _Pending | None) -> None:
+        if self._receipts is None:
+            raise self._fault("it answered a step of a session that it has not opened")
+        if pending is None or pending.answer.done() or output.seq != pending.header.seq:
+            raise self._receipts.fault_of_unasked(output.receipt)
+        self._receipts.check(output.receipt, pending.header, pending.in_hash, tensor_hash(output.hidden))
+        pending.answer.set_result(output)
 
     def _take_refusal(self, refusal: Refusal, pending: _Pending | None) -> None:
         error = error_of(refusal, self.peer)
@@ -343,34 +325,21 @@ class HopConnection:
         """Hands the message to the stream. Whether it arrives, the acknowledgement says: nothing waits here."""
         self._writer.write(frame(build_client_message(message)))
 
-    def _arm(self, wait_s: float) -> None:
+    def _arm(self) -> None:
+        """Sets the timer to when the watch wants to be asked."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        if self._end is None:
-            until = self._loop.time() + wait_s
-            self._deadline = until if self._pending is None else min(until, self._pending.give_up_at)
-            self._timer = self._loop.call_at(self._deadline, self._on_time)
+        if self._end is None and math.isfinite(self._watch.deadline_s):
+            self._timer = self._loop.call_at(self._watch.deadline_s, self._on_deadline)
 
-    def _arm_silence(self) -> None:
-        self._arm(2 * self._heartbeat_s + self._times.slack_s + self._rtt_s)
-
-    def _arm_idle(self) -> None:
-        self._arm(self._times.keepalive_s)
-
-    def _on_time(self) -> None:
-        now = self._loop.time()
-        if now - self._deadline > self._times.slack_s / 4:
-            # The loop was held up: what the peer said meanwhile may lie unread.
-            self._arm(self._times.slack_s)
-        elif self._pending is not None:
-            what = "is not heard from in the middle of a step" if self._pending.acked else "does not acknowledge a step"
-            self._fail(LinkLost(f"{self.peer} {what}; it is left", peer=self.peer, span=self.span))
-        elif now - self._heard_at > _MISSED_KEEPALIVES_MAX * self._times.keepalive_s:
-            self._fail(LinkLost(f"{self.peer} answers no keepalives; it is left", peer=self.peer, span=self.span))
-        else:
+    def _on_deadline(self) -> None:
+        silence = self._watch.on_deadline(self._loop.time())
+        if silence.is_end:
+            self._fail(LinkLost(f"{self.peer} {silence}; it is left", peer=self.peer, span=self.span))
+        elif silence is Silence.IDLE:
             self._send(Keepalive())
-            self._arm_idle()
+        self._arm()
 
     def _fail(self, error: ComputeError) -> None:
         """Ends the hop; only the first reason counts."""
@@ -386,14 +355,5 @@ class HopConnection:
             self._pending.answer.set_exception(error)
         self._reading.cancel()
         self._writer.close()
-
-
-def _joined(answers: Sequence[HopAnswer], codec: Codec, dtype: WireDType) -> HopAnswer:
-    values = torch.cat([answer.values for answer in answers])
-    return HopAnswer(
-        encode(values, codec, dtype),
-        values,
-        sum(answer.compute_s for answer in answers),
-        sum(answer.queue_s for answer in answers),
-        sum(answer.total_s for answer in answers),
-    )
+        if isinstance(error, BadReceipt | Equivocation) and self._on_lie is not None:
+            self._on_lie(error)

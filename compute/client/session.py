@@ -20,14 +20,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from compute.client.builder import HopBuilder
 from compute.client.contracts import (
     ANY_PROFILE,
-    HopTarget,
     Profile,
     RouteHop,
     SessionOptions,
@@ -37,10 +36,11 @@ from compute.client.contracts import (
     Swarm,
 )
 from compute.client.failover import Suspects, Trouble, gap_at, opening_rows
+from compute.client.gap_filler import GapFiller, Need
 from compute.client.history import Draft, History
 from compute.client.hop import HopConnection
-from compute.errors import BadReceipt, BadRequest, CallerError, ComputeError, Equivocation, NoRoute, Refused
-from compute.types import PeerId, Row, Span
+from compute.errors import BadReceipt, BadRequest, ComputeError, Equivocation, NoRoute, Refused
+from compute.types import PeerId, Row
 from compute.wire.codecs import EncodedTensor, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class InferenceSession:
         self._rng = rng or random.Random()
         self._history = History(terms.width, lanes)
         self._builder = HopBuilder(swarm, terms, self._history, self._suspects, self._options)
+        self._filler = GapFiller(swarm, self._builder, self._suspects, self._options, self._rng)
         self._hops: dict[int, HopConnection] = {}
         self._busy = False
         self._closed = False
@@ -302,64 +303,28 @@ class InferenceSession:
             block = hop.span.end
 
     async def _fill(self, block: int, give_up_s: float | None = None) -> HopConnection:
-        """The hop that begins at `block` from now on; the whole gap there is served.
-
-        Plans are made with peers that are not avoided; if there is no such plan, with those that only failed: the
-        suspicion may have been wrong. Raises NoRoute after the give-up time, or what a provider objects to in us.
-        """
+        """The hop that begins at `block` from now on; the whole gap there is served. Raises what `GapFiller` does."""
         gap = gap_at(block, [hop.span for hop in self._live()], self._terms.n_blocks)
         give_up_s = give_up_s or self._options.give_up_s
-        while True:
-            targets, suspected = self._plan(gap, self._avoided()), False
-            if not targets:
-                await self._wait_for_news(gap, self._in_trouble(give_up_s))
-                targets = self._plan(gap, self._avoided())
-                suspected = not targets
-                targets = targets or self._plan(gap, self._suspects.banned())
-            try:
-                if targets:
-                    self._adopt(await self._builder.build(targets))
-                    return self._hops[block]
-            except ComputeError as error:
-                trouble = self._in_trouble(give_up_s)
-                trouble.note(error)
-                if self._is_final(error, suspected) or trouble.is_over(self.now()):
-                    raise
+        need = Need(gap, self._held_tokens(), self._profile)
 
-    def _plan(self, gap: Span, avoided: Collection[PeerId]) -> Sequence[HopTarget]:
-        """Hops for the gap; none if there are none."""
-        try:
-            return self._swarm.plan(gap, avoided, self._held_tokens(), self._profile)
-        except NoRoute:
-            return ()
+        def in_trouble() -> Trouble:
+            self._check_open()
+            return self._in_trouble(give_up_s)
 
-    async def _wait_for_news(self, gap: Span, trouble: Trouble) -> None:
-        """Asks the swarm anew, and waits, longer each time. Raises NoRoute when the time is over."""
-        wait_s = trouble.delay_s * self._rng.uniform(0.8, 1.2)
-        if trouble.is_over(self.now() + wait_s):
-            raise self._no_route(gap) from trouble.last
-        trouble.delay_s = min(2 * trouble.delay_s, self._options.retry_s_max)
-        await asyncio.gather(self._swarm.refresh(), asyncio.sleep(wait_s))
+        self._adopt(await self._filler.fill(need, in_trouble))
+        return self._hops[block]
 
-    def _no_route(self, gap: Span) -> NoRoute:
-        try:
-            self._swarm.plan(gap, self._avoided(), self._held_tokens(), self._profile)
-        except NoRoute as error:
-            return error
-        return NoRoute(f"no provider of blocks {gap} can be used now; try again later", missing=(gap,))
-
-    def _is_final(self, error: ComputeError, suspected: bool) -> bool:
-        """Whether trying on is of no use: a lie, our own doing, or an objection of whoever is left."""
-        if self._closed or error.peer is None or isinstance(error, BadReceipt | Equivocation):
-            return True
-        return isinstance(error, CallerError) and suspected
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BadRequest("the session was closed while a step of it ran")
 
     def _adopt(self, connections: Sequence[HopConnection]) -> None:
         """Makes them hops of the session."""
         if self._closed:
             for connection in connections:
                 connection.close()
-            raise BadRequest("the session was closed while a step of it ran")
+        self._check_open()
         self._hops.update({hop.span.start: hop for hop in connections})
         # A gap begins at block 0 or where a live hop ends: only there may a replay have to begin.
         self._history.keep_only({0, *self._hops, *(hop.span.end for hop in self._live())})

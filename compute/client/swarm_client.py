@@ -16,7 +16,7 @@ from compute.client.contracts import SessionOptions, SessionTerms
 from compute.client.failover import CoolDown, Suspects
 from compute.client.session import InferenceSession
 from compute.client.swarm_view import SwarmView, ViewOptions
-from compute.identity import NO_CHAIN
+from compute.identity import NO_CHAIN, NodeKey
 from compute.models.manifest import Manifest
 from compute.swarm.network import NetworkOptions, SwarmNetwork
 from compute.swarm.records import ProviderRecord
@@ -77,16 +77,19 @@ class SwarmClient:
         manifest: Manifest,
         *,
         initial_peers: Sequence[str],
+        key: NodeKey | None = None,
         network_id: bytes = NO_CHAIN,
         options: ClientOptions | None = None,
     ) -> SwarmClient:
         """A client that has joined and has read the directory once.
 
+        `key` makes its peer id, which private providers may ask for; None draws one for this client.
+
         Raises BadRequest for a malformed address, PeerUnreachable when none of the initial peers answers.
         """
         client = cls(manifest, network_id, options or ClientOptions())
         try:
-            client._loop.run(client._join(tuple(initial_peers)))
+            client._loop.run(client._join(tuple(initial_peers), key))
         except BaseException:
             client.close()
             raise
@@ -125,8 +128,8 @@ class SwarmClient:
 
     # ------------------------------------------------------------------ in the loop
 
-    async def _join(self, initial_peers: tuple[str, ...]) -> None:
-        options = NetworkOptions(initial_peers=initial_peers, client_mode=True, network_id=self._network_id)
+    async def _join(self, initial_peers: tuple[str, ...], key: NodeKey | None) -> None:
+        options = NetworkOptions(key=key, initial_peers=initial_peers, client_mode=True, network_id=self._network_id)
         self._network = await SwarmNetwork.create(options)
         seed = secrets.token_bytes(_SEED_BYTES)
         self._view = SwarmView(self._network, self._manifest_root, self._n_blocks, self._options.view, seed)

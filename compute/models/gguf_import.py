@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ _STAGES = 4
 _GGUF_MAGIC = b"GGUF"
 
 
-def import_gguf(gguf: Path, target: Path, progress: Progress = silent) -> None:
+def import_gguf(gguf: Path, target: Path, progress: Progress = silent, *, root: bytes | None = None) -> None:
     """Writes `target` (a new directory): config, tokenizer, de-quantised fp32 safetensors and the manifest.
 
-    All or nothing. Raises UnknownModel when there is no such file, WeightsCorrupt when it cannot be read as GGUF,
-    UnsupportedModel for a family that is not in the table.
+    All or nothing. Raises UnknownModel when there is no such file, WeightsCorrupt when it cannot be read as GGUF or
+    becomes another model than the one of manifest root `root`, UnsupportedModel for a family that is not in the table.
     """
     if target.exists():
         raise UnsupportedModel(f"{target} is there already; remove it first, or choose another name")
@@ -42,12 +43,25 @@ def import_gguf(gguf: Path, target: Path, progress: Progress = silent) -> None:
             model.save_pretrained(draft)
             tokenizer.save_pretrained(draft)
         progress(what, 3, _STAGES)
-        build_manifest(draft)
+        _check_root(build_manifest(draft).root, root, gguf)
         draft.replace(target)
         progress(what, _STAGES, _STAGES)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def _check_root(root: bytes, expected: bytes | None, gguf: Path) -> None:
+    """Raises WeightsCorrupt when the conversion gave another model than all others have, who would not talk to us."""
+    if expected is None or root == expected:
+        return
+    import transformers
+
+    raise WeightsCorrupt(
+        f"{gguf.name} became a model of root {root.hex()[:16]} here, instead of {expected.hex()[:16]}: transformers "
+        f"{transformers.__version__} or gguf {version('gguf')} converts otherwise; install the versions in "
+        "constraints.txt and fetch it again (nothing was kept)"
+    )
 
 
 def _read(gguf: Path, what: str, progress: Progress) -> tuple[Any, Any]:

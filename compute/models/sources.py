@@ -44,10 +44,8 @@ def resolve(name: str, cache_dir: Path | None = None) -> ModelFiles:
 
     Raises UnknownModel, with what to do.
     """
-    # An empty name would be the directory that we happen to stand in.
-    for directory in (Path(name).expanduser(), models_dir(cache_dir) / name) if name else ():
-        if (directory / "config.json").is_file():
-            return ModelFiles(name, directory.resolve())
+    if (files := local_files(name, cache_dir)) is not None:
+        return files
     if name and Path(name).expanduser().is_dir():
         raise UnknownModel(f"{name} is a directory without a config.json; name one that holds a Hugging Face model")
     if _HUB_ID.fullmatch(name):
@@ -59,6 +57,15 @@ def resolve(name: str, cache_dir: Path | None = None) -> ModelFiles:
     raise UnknownModel(
         f"no model {name!r}: name a directory, a hub id such as organisation/name, or one of {', '.join(DEMO_MODELS)}"
     )
+
+
+def local_files(name: str, cache_dir: Path | None = None) -> ModelFiles | None:
+    """The files of `name` if it is a directory or a model in the cache. Fetches nothing."""
+    # An empty name would be the directory that we happen to stand in.
+    for directory in (Path(name).expanduser(), models_dir(cache_dir) / name) if name else ():
+        if (directory / "config.json").is_file():
+            return ModelFiles(name, directory.resolve())
+    return None
 
 
 def cached_models(cache_dir: Path | None = None) -> list[ModelFiles]:

@@ -1,10 +1,13 @@
 """Keys and values of every lane: growing buffers, shared prefixes, one hard budget in bytes.
 
-A lane's tokens live in read-only *segments*, which forks share by reference, followed by an own *tail* that grows as
+A lane's tokens live in read-only *segments*, which lanes share by reference, followed by an own *tail* that grows as
 tokens come:
 
     lane 0   [ segment A: 0..600 ][ tail: 600..612 ]
     lane 1   [ segment A: 0..600 ][ tail: 600..609 ]        A is held, and counted, once
+
+Forks share what they have in common from the start; lanes of different sessions come to share a prefix by `rebase`
+(`prefix_sharing.py` says when).
 
 Nothing is reserved for a maximum length. Every buffer is paid for in a CachePool *before* it is allocated, so the
 budget holds also while a growing tail is copied.
@@ -16,15 +19,19 @@ aside until the step is kept: a few tokens as a copy, many by turning the tail i
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import torch
+
+from compute.runner.fingerprint import CHUNK_TOKENS, Fingerprint
+from compute.runner.pool import CachePool, Segment
 
 _ROUND = 64
 _GROWTH = 1.25
 _SHARE_MIN = 64
 """A tail shorter than this is copied at a fork: sharing it would cost more in every later step than it saves."""
+_WASTE_MAX = 2
+"""A segment may take so many times the bytes of the part that is shared; another lane's prompt is not kept for it."""
 _SET_ASIDE_MAX = 64
 """More overwritten tokens than this are not copied for a possible undo; their buffer is kept instead."""
 
@@ -49,58 +56,12 @@ class CacheShape:
             return torch.empty(size, dtype=self.dtype, device=self.device)
 
 
-class CachePool:
-    """The budget. Thread-safe: buffers are paid for on one thread and grow on another."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self._used = 0
-        self._lock = threading.Lock()
-
-    @property
-    def bytes_used(self) -> int:
-        return self._used
-
-    def take(self, n_bytes: int) -> bool:
-        """Whether `n_bytes` were free; they are taken then."""
-        with self._lock:
-            if self._used + n_bytes > self.bytes_max:
-                return False
-            self._used += n_bytes
-            return True
-
-    def give_back(self, n_bytes: int) -> None:
-        with self._lock:
-            self._used -= n_bytes
-            if self._used < 0:
-                raise AssertionError("more cache was given back than taken")
-
-
-class Segment:
-    """A read-only buffer that lanes share. It is paid back when the last of them lets go."""
-
-    def __init__(self, buffer: torch.Tensor, tokens: int, paid: int, pool: CachePool) -> None:
-        self.buffer = buffer
-        self.tokens = tokens
-        self.paid = paid
-        self._pool = pool
-        self._holders = 0
-
-    def hold(self) -> Segment:
-        self._holders += 1
-        return self
-
-    def let_go(self) -> None:
-        self._holders -= 1
-        if self._holders == 0:
-            self._pool.give_back(self.paid)
-
-
 @dataclass(slots=True)
 class _Undo:
     """What a lane was before a step: `own` tokens in its tail, of which `saved` will be overwritten from `at` on; or,
     where the tail itself was set aside, the `segments` that held everything."""
 
+    fingerprint: Fingerprint
     own: int = 0
     at: int = 0
     saved: torch.Tensor | None = None
@@ -108,11 +69,15 @@ class _Undo:
 
 
 class LaneCache:
-    """Keys and values of one sequence. `length` tokens are committed."""
+    """Keys and values of one sequence. `length` tokens are committed.
+
+    `fingerprint` says from which inputs the first chunks came, as far as that is known; a roll-back cuts it.
+    """
 
     def __init__(self, shape: CacheShape, pool: CachePool) -> None:
         self._shape = shape
         self._pool = pool
+        self.fingerprint: Fingerprint = ()
         self._segments: list[tuple[Segment, int]] = []
         self._shared = 0
         self._tail: torch.Tensor | None = None
@@ -210,10 +175,10 @@ class LaneCache:
             self._pool.give_back(saved_bytes)
             return False
         at = position - self._shared
-        self._undo = _Undo(own=self._own, at=at)
+        self._undo = _Undo(self.fingerprint, own=self._own, at=at)
         if overwritten and self._tail is not None:
             self._undo.saved = self._tail[:, :, at : at + overwritten].clone()
-        self._own = at
+        self.truncate(position)
         return True
 
     def _begin_apart(self, position: int, n_tokens: int) -> bool:
@@ -222,7 +187,7 @@ class LaneCache:
         if not self._pool.take(needed * self._shape.bytes_per_token):
             return False
         self.share(at_least=1)
-        self._undo = _Undo(segments=[(segment.hold(), used) for segment, used in self._segments])
+        self._undo = _Undo(self.fingerprint, segments=[(segment.hold(), used) for segment, used in self._segments])
         self.truncate(position)
         self._pool.give_back(self._wanted * self._shape.bytes_per_token)
         self._wanted = needed
@@ -247,6 +212,7 @@ class LaneCache:
             self.free()
             self._segments = undo.segments
             self._shared = sum(used for _, used in undo.segments)
+            self.fingerprint = undo.fingerprint
             return
         self._pool.give_back(self._wanted * self._shape.bytes_per_token)
         self._wanted = 0
@@ -254,11 +220,13 @@ class LaneCache:
             self._tail[:, :, undo.at : undo.at + undo.saved.shape[2]].copy_(undo.saved)
             self._pool.give_back(undo.saved.nbytes)
         self._own = undo.own
+        self.fingerprint = undo.fingerprint
 
     # ------------------------------------------------------------ roll-back, forks, end
 
     def truncate(self, length: int) -> None:
         """Forgets the tokens from `length` on."""
+        self.fingerprint = self.fingerprint[: length // CHUNK_TOKENS]
         if length >= self._shared:
             self._own = length - self._shared
             return
@@ -293,6 +261,7 @@ class LaneCache:
             return None
         twin._segments = [(segment.hold(), used) for segment, used in self._segments]
         twin._shared = self._shared
+        twin.fingerprint = self.fingerprint
         if self._own:
             assert self._tail is not None
             twin.grow()
@@ -307,5 +276,79 @@ class LaneCache:
         self._pool.give_back(self.bytes_paid)
         for segment, _ in self._segments:
             segment.let_go()
-        self._segments, self._shared = [], 0
+        self._segments, self._shared, self.fingerprint = [], 0, ()
         self._tail, self._capacity, self._wanted, self._own = None, 0, 0, 0
+
+    # ------------------------------------------------------------ a prefix that lanes turn out to have in common
+
+    def prefix_views(self, n_tokens: int) -> list[torch.Tensor]:
+        """Views `[2 * blocks, kv_heads, tokens, head_dim]` that hold the first `n_tokens`, in order."""
+        views, left = [], n_tokens
+        for segment, used in self._segments:
+            views.append(segment.buffer[:, :, : min(used, left)])
+            left -= min(used, left)
+        if left:
+            assert self._tail is not None
+            views.append(self._tail[:, :, :left])
+        return [view for view in views if view.shape[2]]
+
+    def prefix_segment(self, n_tokens: int) -> Segment | None:
+        """The segment with the first `n_tokens`, where there is one that holds not much else."""
+        if not self._segments:
+            return None
+        segment, used = self._segments[0]
+        fits = used >= n_tokens and segment.paid <= _WASTE_MAX * n_tokens * self._shape.bytes_per_token
+        return segment if fits else None
+
+    def owns(self, n_tokens: int) -> bool:
+        """Whether the first `n_tokens` are in a buffer of the lane's own."""
+        return not self._segments and self._own >= n_tokens
+
+    def can_rebase(self, n_tokens: int) -> bool:
+        """Whether the first `n_tokens` are the lane's own, and no step has hold of them."""
+        return self.owns(n_tokens) and self._undo is None
+
+    def begin_rebase(self, n_tokens: int) -> Rebase | None:
+        """First of three parts of putting a shared segment in the place of the first `n_tokens`: pays for a tail with
+        the tokens after them. None when the pool has not enough.
+
+        `Rebase.copy` is next, on the device's thread while no batch runs, then `end_rebase`.
+        """
+        rest = self._own - n_tokens
+        capacity = self._rounded(rest) if rest else 0
+        if not self._pool.take(capacity * self._shape.bytes_per_token):
+            return None
+        assert self._tail is not None
+        return Rebase(self._shape, self._tail, n_tokens, self._own, capacity)
+
+    def end_rebase(self, rebase: Rebase, head: Segment) -> bool:
+        """The lane continues `head`, whose first `n_tokens` equal its own, and its old buffer is paid back; or False,
+        with nothing changed, when it is no longer what it was at `begin_rebase`, or nothing was copied."""
+        per_token = self._shape.bytes_per_token
+        is_same = self._tail is rebase.source and self._own == rebase.length and rebase.is_copied
+        if not (is_same and self.can_rebase(rebase.n_tokens)):
+            self._pool.give_back(rebase.capacity * per_token)
+            return False
+        self._pool.give_back(self._capacity * per_token)
+        self._segments, self._shared = [(head.hold(), rebase.n_tokens)], rebase.n_tokens
+        self._tail, self._capacity, self._own = rebase.tail, rebase.capacity, rebase.length - rebase.n_tokens
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class Rebase:
+    """A lane's way onto a shared head: what is paid for, and then holds, its tokens after the first `n_tokens`."""
+
+    shape: CacheShape
+    source: torch.Tensor
+    n_tokens: int
+    length: int
+    capacity: int
+    tail: torch.Tensor | None = None
+    is_copied: bool = False
+
+    def copy(self) -> None:
+        if self.capacity:
+            self.tail = self.shape.allocate(self.capacity)
+            self.tail[:, :, : self.length - self.n_tokens].copy_(self.source[:, :, self.n_tokens : self.length])
+        self.is_copied = True

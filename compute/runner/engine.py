@@ -16,8 +16,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,9 +25,21 @@ import torch
 from compute.errors import BadRequest, CacheFull, ComputeError, Overloaded
 from compute.models.span import LoadedSpan
 from compute.runner.blocks import BatchRow, BlockRunner
-from compute.runner.cache import CachePool
-from compute.runner.engine_types import EngineOptions, EngineStats, OpenSession, StepInProgress, StepResult, free_cores
+from compute.runner.device import Device
+from compute.runner.engine_types import (
+    EngineOptions,
+    EngineStats,
+    OpenSession,
+    StepInProgress,
+    StepResult,
+    bytes_held,
+    bytes_held_by_client,
+    free_cores,
+)
 from compute.runner.groups import DecodeGroups
+from compute.runner.pool import CachePool
+from compute.runner.prefix_sharing import PrefixSharing
+from compute.runner.room import Asker, RoomQueue
 from compute.runner.scheduler import Iteration, Piece, Scheduler, StepKey, Work
 from compute.runner.sessions import Draft, SessionLanes
 from compute.types import SessionId, Span, StepHeader
@@ -56,10 +67,13 @@ class Engine:
         self._steps: dict[StepKey, StepInProgress] = {}
         self._training: dict[StepKey, tuple[Callable[[], Any], asyncio.Future[Any]]] = {}
         self._keys = itertools.count()
-        self._room_waiters: deque[asyncio.Future[None]] = deque()
+        self._room = RoomQueue(options.cache_bytes, lambda: bytes_held_by_client(self._sessions.values()))
+        self._sharing = PrefixSharing(
+            self._runner.shape, self._pool, loaded.dtype, loaded.span.start, options.share_between_clients
+        )
         self._wake = asyncio.Event()
         self._batch_end = asyncio.Event()
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._device = Device(self._runner, loaded.device)
         self._driver: asyncio.Task[None] | None = None
         self._stopping = False
         self._running: frozenset[StepKey] = frozenset()
@@ -72,7 +86,7 @@ class Engine:
 
     async def start(self) -> None:
         threads = self._options.threads or free_cores()
-        await asyncio.get_running_loop().run_in_executor(self._device, torch.set_num_threads, threads)
+        await self._device.run(partial(torch.set_num_threads, threads))
         self._driver = asyncio.create_task(self._drive(), name="engine")
 
     async def stop(self) -> None:
@@ -85,15 +99,16 @@ class Engine:
             future.cancel()
         if self._driver is not None:
             await asyncio.shield(self._driver)
-        self._device.shutdown(wait=False, cancel_futures=True)
+        self._device.stop()
 
     # ------------------------------------------------------------ sessions
 
     async def open(self, session: SessionId, client: str, span: Span, lanes: int, max_tokens: int) -> None:
         """Takes a session in; its cache grows only as it is used.
 
-        `client` is whom the scheduler is fair to. Raises BadRequest when the span is not served here or the id is in
-        use, Overloaded when there are too many sessions, CacheFull when there is no room for even one token.
+        `client` is whom scheduler and cache are fair to. Raises BadRequest when the span is not served here or the id
+        is in use, Overloaded when there are too many sessions, CacheFull when there is no room for even one token and
+        no other client holds more than its share of it.
         """
         if not self._loaded.span.covers(span):
             raise BadRequest(f"blocks {span} are not served here, but {self._loaded.span}", span=self._loaded.span)
@@ -103,7 +118,8 @@ class Engine:
             raise BadRequest("a session has at least one lane of at least one token")
         if self._stopping or len(self._sessions) >= self._options.sessions_max:
             raise Overloaded("too many sessions are open; try again soon or another provider", retry_after_s=5.0)
-        if self._pool.bytes_used + self._runner.shape.bytes_per_token > self._pool.bytes_max:
+        is_full = self._pool.bytes_used + self._runner.shape.bytes_per_token > self._pool.bytes_max
+        if is_full and not self._room.may_ask(client):
             raise CacheFull("the cache is full; wait, or take another provider", retry_after_s=self._retry_after_s())
         self._sessions[session] = OpenSession(
             client, SessionLanes(self._runner.shape, self._pool, span, lanes, max_tokens)
@@ -119,11 +135,17 @@ class Engine:
             return
         gone.closed = reason
         self._groups.forget(id(gone))
+        if gone.asker is not None and not gone.asker.turn.done():
+            gone.asker.turn.set_exception(reason)
+            gone.asker.turn.exception()
         step = gone.step
         if step is not None and not step.done.done():
             step.done.set_exception(reason)
             step.done.exception()  # its waiter may be gone already
         if step is None:
+            if gone.draft is not None:  # its room has just been taken
+                gone.draft.free()
+                gone.draft = None
             gone.state.free()
         elif step.key not in self._running:
             self._abandon(step)
@@ -147,8 +169,10 @@ class Engine:
         try:
             while owner.step is not None:  # a cancelled step is still on the device
                 await self._batch_end.wait()
+            await owner.may_step.wait()
             self._check(owner, header, hidden)
-            step = self._in_progress(owner, header, hidden, await self._begin(owner, header), arrived_s)
+            draft = await self._begin(owner, header)
+            step = StepInProgress.of(StepKey(next(self._keys)), owner, draft, header, hidden, arrived_s)
             await self._run_step(owner, step)
             return self._finish(step, hidden)
         finally:
@@ -162,55 +186,54 @@ class Engine:
             raise Overloaded("the queue is full; try again soon", retry_after_s=max(0.1, self._queue_s))
 
     async def _begin(self, owner: OpenSession, header: StepHeader) -> Draft:
-        """The step's lanes, paid for. Waits for room, first come first tried, until `cache_wait_s` have passed."""
-        deadline_s = self._clock() + self._options.cache_wait_s
-        while (draft := owner.state.begin(header)) is None:
-            await self._wait_for_room(deadline_s)
-            if owner.closed is not None:
-                raise owner.closed
-        return draft
+        """The step's lanes, paid for. Waits its turn for room until `cache_wait_s` have passed."""
 
-    async def _wait_for_room(self, deadline_s: float) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._room_waiters.append(waiter)
+        def attempt() -> bool:
+            owner.draft = owner.state.begin(header)
+            return owner.draft is not None
+
+        with self._pool.held_back():
+            took_nothing = attempt()
+        if not took_nothing:
+            await self._wait_for_room(owner, header.n_tokens * self._runner.shape.bytes_per_token, attempt)
+        if owner.closed is not None:
+            raise owner.closed
+        assert owner.draft is not None
+        return owner.draft
+
+    async def _wait_for_room(self, owner: OpenSession, n_bytes: int, attempt: Callable[[], bool]) -> None:
+        asker = Asker(owner.client, n_bytes, attempt, asyncio.get_running_loop().create_future())
+        is_possible = n_bytes <= self._pool.bytes_max  # what can never fit must not hold up the line
         try:
-            await asyncio.wait_for(waiter, max(0.0, deadline_s - self._clock()))
-        except TimeoutError:
-            raise CacheFull(
-                "the cache is full; wait, or take another provider", retry_after_s=self._retry_after_s()
-            ) from None
+            if is_possible:
+                owner.asker = asker
+                self._room.ask(asker)
+            async with asyncio.timeout(self._options.cache_wait_s if is_possible else 0):
+                await asker.turn
+        except BaseException as error:
+            if owner.draft is not None:  # room was taken in the moment in which the step gave up
+                owner.draft.undo()
+                owner.draft = None
+                self._room_was_made()
+            if not isinstance(error, TimeoutError):
+                raise
+            text = "the cache is full; wait, or take another provider"
+            raise CacheFull(text, retry_after_s=self._retry_after_s()) from None
         finally:
-            with contextlib.suppress(ValueError):
-                self._room_waiters.remove(waiter)
+            owner.asker = None
+            self._room.leave(asker)
 
     def _retry_after_s(self) -> float:
         """Sessions free what they hold when they end, which nobody knows ahead: a patient guess."""
         return max(1.0, self._options.cache_wait_s)
 
     def _room_was_made(self) -> None:
-        for waiter in self._room_waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _in_progress(
-        self, owner: OpenSession, header: StepHeader, hidden: torch.Tensor, draft: Draft, arrived_s: float
-    ) -> StepInProgress:
-        rows = tuple(row for row in header.rows if row.n_tokens)
-        return StepInProgress(
-            key=StepKey(next(self._keys)),
-            draft=draft,
-            rows=rows,
-            lanes=[draft.lanes[row.lane] for row in rows],
-            inputs=hidden.split([row.n_tokens for row in rows]) if rows else (),
-            outputs=[[] for _ in rows],
-            done=asyncio.get_running_loop().create_future(),
-            arrived_s=arrived_s,
-            tokens_left=header.n_tokens,
-        )
+        """Something ended: who waits for room may get it, and lanes between steps may come to share."""
+        self._room.serve()
+        self._wake.set()
 
     async def _run_step(self, owner: OpenSession, step: StepInProgress) -> None:
         """Waits until all pieces of the step have run, and keeps what they did; or undoes it, whatever else happens."""
-        step.owner = owner
         owner.step = self._steps[step.key] = step
         try:
             if step.rows:
@@ -226,16 +249,18 @@ class Engine:
             raise
         if self._steps.pop(step.key, None) is None and owner.closed is not None:  # in the moment before we woke up
             raise owner.closed
-        owner.step = None
+        owner.step = owner.draft = None
         step.draft.keep()
+        for row, lane, hidden in zip(step.rows, step.lanes, step.inputs, strict=True):
+            self._sharing.prefilled(owner, lane, row, hidden)
         self._room_was_made()
 
     def _abandon(self, step: StepInProgress) -> None:
         """Takes back all that a step did, and all of its session when that is closed. Idempotent."""
         self._scheduler.cancel(step.key)
-        if self._steps.pop(step.key, None) is None or step.owner is None:
+        if self._steps.pop(step.key, None) is None:
             return
-        step.owner.step = None
+        step.owner.step = step.owner.draft = None
         if step.owner.closed is not None:
             step.draft.free()
         else:
@@ -248,9 +273,7 @@ class Engine:
         queue_s = max(0.0, step.started_s - step.arrived_s) if step.started_s is not None else 0.0
         self._queue_s += _EWMA * (queue_s - self._queue_s)
         self._tokens_total += sum(row.n_tokens for row in step.rows)
-        pieces = [piece for row in step.outputs for piece in row]
-        output = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        return StepResult(output, step.compute_s, queue_s)
+        return StepResult(step.output, step.compute_s, queue_s)
 
     # ------------------------------------------------------------ training
 
@@ -276,22 +299,29 @@ class Engine:
 
     async def _drive(self) -> None:
         """Top of the engine's task: batch after batch until `stop`."""
-        loop = asyncio.get_running_loop()
-        while not self._stopping:
-            self._wake.clear()  # before looking: what comes from here on must end the wait below
-            await self._gather()
-            now_s = self._clock()
-            iteration = self._scheduler.plan(now_s, partial(self._groups.tokens_max, now_s=now_s))
-            if iteration is None:
-                await self._wake.wait()
-            elif iteration.training is not None:
-                await self._run_training(loop, iteration.training)
-            else:
-                try:
-                    await self._run_batch(loop, iteration)
-                except Exception as error:
-                    logger.exception("a batch failed outside the blocks")
-                    self._fail({piece.key for piece in iteration.pieces}, error)
+        try:
+            while not self._stopping:
+                await self._iterate()
+        finally:
+            self._sharing.clear()
+
+    async def _iterate(self) -> None:
+        self._wake.clear()  # before looking: what comes from here on must end the wait below
+        await self._gather()
+        if await self._sharing.run_due(self._sessions.values(), self._device.run):
+            self._room.serve()
+        now_s = self._clock()
+        iteration = self._scheduler.plan(now_s, partial(self._groups.tokens_max, now_s=now_s))
+        if iteration is None:
+            await self._wake.wait()
+        elif iteration.training is not None:
+            await self._run_training(iteration.training)
+        else:
+            try:
+                await self._run_batch(iteration)
+            except Exception as error:
+                logger.exception("a batch failed outside the blocks")
+                self._fail({piece.key for piece in iteration.pieces}, error)
 
     async def _gather(self) -> None:
         """Lets steps that arrive together run together: what is on the loop already always, later ones for `gather_s`.
@@ -307,10 +337,10 @@ class Engine:
             if self._stopping:
                 self._wake.set()
 
-    async def _run_training(self, loop: asyncio.AbstractEventLoop, key: StepKey) -> None:
+    async def _run_training(self, key: StepKey) -> None:
         work, future = self._training[key]
         try:
-            result = await loop.run_in_executor(self._device, work)
+            result = await self._device.run(work)
         except Exception as error:
             if not future.done():
                 future.set_exception(error)
@@ -318,7 +348,7 @@ class Engine:
             if not future.done():
                 future.set_result(result)
 
-    async def _run_batch(self, loop: asyncio.AbstractEventLoop, iteration: Iteration) -> None:
+    async def _run_batch(self, iteration: Iteration) -> None:
         assert iteration.span is not None
         keys = frozenset(piece.key for piece in iteration.pieces)
         started_s = self._clock()
@@ -329,7 +359,7 @@ class Engine:
         self._running = keys
         self._batch_end.clear()
         try:
-            outputs = await loop.run_in_executor(self._device, self._compute, iteration.span, rows)
+            outputs = await self._device.run_rows(iteration.span, rows)
         finally:
             self._running = frozenset()
             self._batch_end.set()
@@ -346,19 +376,6 @@ class Engine:
     def _batch_row(self, piece: Piece) -> BatchRow:
         step = self._steps[piece.key]
         return BatchRow(step.lanes[piece.row], step.inputs[piece.row][piece.start : piece.start + piece.n_tokens])
-
-    def _compute(self, span: Span, rows: Sequence[BatchRow]) -> list[torch.Tensor | Exception]:
-        """On the device's thread: an output, on the CPU, or an error for each row. A bad row never fails the others."""
-        try:
-            outputs: Sequence[torch.Tensor] = self._runner.run(span, rows)
-            if self._loaded.device.type != "cpu":  # one copy for all
-                outputs = torch.cat(list(outputs)).cpu().split([row.hidden.shape[0] for row in rows])
-        except Exception as error:
-            if len(rows) == 1:
-                logger.exception("a step failed in the blocks")
-                return [ComputeError(f"the blocks failed on this step: {type(error).__name__}")]
-            return [self._compute(span, [row])[0] for row in rows]
-        return [_finite(output) for output in outputs]
 
     def _deliver(self, piece: Piece, row: BatchRow, output: torch.Tensor | Exception) -> None:
         step = self._steps[piece.key]
@@ -404,21 +421,10 @@ class Engine:
     def check_integrity(self) -> None:
         """Raises AssertionError unless what is paid from the pool is exactly what lanes and segments hold.
 
-        Nothing is looked at while a batch is on the device: its lanes may be growing.
+        Nothing is looked at while the device works on lanes: they may be growing.
         """
-        if self._running:
+        if self._running or self._sharing.is_running:
             return
-        lanes = {id(lane): lane for session in self._sessions.values() for lane in session.state.lanes}
-        for step in self._steps.values():
-            lanes.update({id(lane): lane for lane in (*step.draft.lanes, *step.draft.session.lanes)})
-        segments = {id(segment): segment for lane in lanes.values() for segment in lane.segments}
-        held = sum(lane.bytes_paid for lane in lanes.values()) + sum(s.paid for s in segments.values())
+        held = bytes_held(self._sessions.values(), self._sharing.heads)
         if held != self._pool.bytes_used:
             raise AssertionError(f"lanes hold {held} bytes, the pool counts {self._pool.bytes_used}")
-
-
-def _finite(output: torch.Tensor) -> torch.Tensor | BadRequest:
-    """`output`, or what to tell a client whose activations lead to anything but numbers."""
-    if torch.isfinite(output).all():
-        return output
-    return BadRequest("the step's activations lead to NaN or infinite values; they are refused")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 
 from compute.errors import ComputeError
 from compute.runner.cache import LaneCache
+from compute.runner.pool import Segment
+from compute.runner.room import Asker
 from compute.runner.scheduler import SchedulerOptions, StepKey
 from compute.runner.sessions import Draft, SessionLanes
-from compute.types import Row
+from compute.types import Row, StepHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class EngineOptions:
         gather_s: the longest that a batch waits for as many steps as ran lately. 0: never; a millisecond or two helps
             where many clients run in lock-step over several hops, and delays a lone one now and then.
         scheduler: budgets of one iteration.
+        share_between_clients: whether a prefix that sessions of different clients have in common is held once; one of
+            sessions of the same client always is. See `prefix_sharing` for what a client can learn from that.
         threads: of one operation on the CPU; None takes the cores that are free when the engine starts.
     """
 
@@ -38,6 +43,7 @@ class EngineOptions:
     training_tokens_max: int = 256
     gather_s: float = 0.0
     scheduler: SchedulerOptions = field(default_factory=SchedulerOptions)
+    share_between_clients: bool = True
     threads: int | None = None
 
 
@@ -64,15 +70,32 @@ class EngineStats:
     tokens_total: int
 
 
-@dataclass(slots=True)
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@dataclass(slots=True, eq=False)
 class OpenSession:
-    """`step`: its lanes are in use; `is_stepping`: somebody waits for one; `closed`: why, after the end."""
+    """`draft`: its lanes are in use; `step`: by a step that is queued or runs; `is_stepping`: somebody waits for one;
+    `asker`: while a step waits for room; `may_step`: unset while lanes are being put on a shared head; `closed`: why,
+    after the end."""
 
     client: str
     state: SessionLanes
+    draft: Draft | None = None
     step: StepInProgress | None = None
     is_stepping: bool = False
+    asker: Asker | None = None
+    may_step: asyncio.Event = field(default_factory=_set_event)
     closed: ComputeError | None = None
+
+    @property
+    def lanes(self) -> list[LaneCache]:
+        """All that holds bytes now: before and in the step."""
+        known = {id(lane): lane for lane in (*self.state.lanes, *(self.draft.lanes if self.draft is not None else ()))}
+        return list(known.values())
 
 
 @dataclass(slots=True)
@@ -80,6 +103,7 @@ class StepInProgress:
     """A step on its way; `rows`, `lanes`, `inputs` and `outputs` are those with tokens, in order."""
 
     key: StepKey
+    owner: OpenSession
     draft: Draft
     rows: tuple[Row, ...]
     lanes: list[LaneCache]
@@ -90,7 +114,46 @@ class StepInProgress:
     tokens_left: int
     started_s: float | None = None
     compute_s: float = 0.0
-    owner: OpenSession | None = None
+
+    @classmethod
+    def of(
+        cls, key: StepKey, owner: OpenSession, draft: Draft, header: StepHeader, hidden: torch.Tensor, arrived_s: float
+    ) -> StepInProgress:
+        rows = tuple(row for row in header.rows if row.n_tokens)
+        return cls(
+            key=key,
+            owner=owner,
+            draft=draft,
+            rows=rows,
+            lanes=[draft.lanes[row.lane] for row in rows],
+            inputs=hidden.split([row.n_tokens for row in rows]) if rows else (),
+            outputs=[[] for _ in rows],
+            done=asyncio.get_running_loop().create_future(),
+            arrived_s=arrived_s,
+            tokens_left=header.n_tokens,
+        )
+
+    @property
+    def output(self) -> torch.Tensor:
+        """`[n_tokens, width]`, of all rows in order, when all has run."""
+        pieces = [piece for row in self.outputs for piece in row]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def bytes_held(sessions: Iterable[OpenSession], heads: Iterable[Segment] = ()) -> int:
+    """Bytes that the sessions, and `heads` beside them, hold together: what they share counts once."""
+    lanes = [lane for session in sessions for lane in session.lanes]
+    segments: set[Segment] = {*heads, *(segment for lane in lanes for segment in lane.segments)}
+    return sum(lane.bytes_paid for lane in lanes) + sum(segment.paid for segment in segments)
+
+
+def bytes_held_by_client(sessions: Iterable[OpenSession]) -> dict[str, int]:
+    """Of each client that holds any. What clients share is charged to each in full: it is what each of them uses."""
+    by_client: dict[str, list[OpenSession]] = {}
+    for session in sessions:
+        by_client.setdefault(session.client, []).append(session)
+    held = {client: bytes_held(theirs) for client, theirs in by_client.items()}
+    return {client: n_bytes for client, n_bytes in held.items() if n_bytes}
 
 
 def free_cores() -> int:

@@ -44,7 +44,8 @@ def _arguments(
     arguments: dict[str, Any] = {"attention_mask": mask}
     if loaded.family.attention is AttentionPath.ALIBI:
         from compute.runner.alibi import PaddedStep, block_arguments
-        from compute.runner.cache import CachePool, CacheShape, LaneCache
+        from compute.runner.cache import CacheShape, LaneCache
+        from compute.runner.pool import CachePool
 
         lane = LaneCache(CacheShape(1, 1, 1, h.dtype, h.device), CachePool(1 << 30))
         lane.reserve(0, tokens)

@@ -6,7 +6,8 @@ waits for every token; a prefill is long and can be cut; a training pass is long
 The rule, for every iteration:
 
 1. every ready decode step is taken, up to `batch_tokens_max` tokens, less the chunk of 2. where a prefill waits;
-2. waiting prefills get `prefill_chunk_tokens` between them;
+2. waiting prefills get `prefill_chunk_tokens` between them, each row cut at multiples of that alone: who else prefills
+   decides when a piece runs, not where it ends, and so not how attention over it is rounded;
 3. a training slice runs alone when nothing else is ready, or when it has waited for `training_wait_s`; never two of
    them in a row while a step waits, so that a decode waits for one slice at most.
 
@@ -98,6 +99,16 @@ class _Pending:
     @property
     def left(self) -> int:
         return self.work.n_tokens - self.done
+
+    def next_piece(self, granted: int, chunk: int) -> int:
+        """Tokens of the piece after `granted` more: up to the next multiple of `chunk`, or the end of the row."""
+        before = 0
+        for length in self.work.rows:
+            offset = self.done + granted - before
+            if offset < length:
+                return min(chunk - offset % chunk, length - offset)
+            before += length
+        return 0
 
     def cut(self, n_tokens: int) -> list[Piece]:
         """The next `n_tokens` as pieces of rows; they count as done."""
@@ -201,16 +212,21 @@ class Scheduler:
         return self._take(decode, room) + self._take(prefill, chunk)
 
     def _take(self, candidates: Sequence[_Pending], room: int) -> list[Piece]:
-        """Pieces of the candidates within `room`, the least served client first, in quanta that let all have some."""
+        """Pieces of the candidates within `room`, the least served client first. A client whose piece of a prefill does
+        not fit any more goes without: it is among the first when there is a whole chunk again."""
         by_client = _by_client(candidates)
         granted: dict[StepKey, int] = {}
         while room > 0 and by_client:
             client = min(by_client, key=lambda name: (self._served[name], name))
             pending = by_client[client][0]
-            left = pending.left - granted.get(pending.work.key, 0)
-            quantum = left if pending.work.is_decode else max(1, room // len(by_client))
-            take = min(left, quantum, room)
-            granted[pending.work.key] = granted.get(pending.work.key, 0) + take
+            so_far = granted.get(pending.work.key, 0)
+            left = pending.left - so_far
+            if pending.work.is_decode:
+                take = min(left, room)
+            elif (take := pending.next_piece(so_far, self.options.prefill_chunk_tokens)) > room:
+                del by_client[client]
+                continue
+            granted[pending.work.key] = so_far + take
             self._served[client] += take
             room -= take
             if take == left:

@@ -17,8 +17,9 @@ import torch
 from compute.errors import SelfTestFailed
 from compute.models.span import LoadedSpan
 from compute.runner.blocks import BatchRow, BlockRunner
-from compute.runner.cache import CachePool, LaneCache
+from compute.runner.cache import LaneCache
 from compute.runner.naive import naive_outputs
+from compute.runner.pool import CachePool
 from compute.types import Precision, Span
 
 # Largest relative error of what the tested blocks add to a token, about five times the worst that honest kernels show.

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import torch
 
 from compute.errors import BadRequest
-from compute.runner.cache import CachePool, CacheShape, LaneCache
+from compute.runner.cache import CacheShape, LaneCache
+from compute.runner.pool import CachePool
 from compute.types import Span, StepHeader
 
 

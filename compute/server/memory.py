@@ -18,6 +18,9 @@ CACHE_SHARE = 0.25
 """Of the free memory, where nobody said how much the cache may take."""
 CACHE_BYTES_MIN, CACHE_BYTES_MAX = 64 << 20, 16 << 30
 
+MESSAGES_SHARE = 0.125
+"""Of the free memory, for messages of all clients together."""
+
 _HEADROOM = 0.9
 """Of what the system calls available: other programs grow too."""
 

@@ -20,10 +20,11 @@ BLOCK_TOKENS_S = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`cache_bytes` is None where the span was given and memory was not counted."""
+    """`cache_bytes` and `blocks_max`, how many fit, are None where the span was given and memory was not counted."""
 
     span: Span
     cache_bytes: int | None
+    blocks_max: int | None = None
 
 
 def given_placement(span: Span, manifest: Manifest, model: str, cache_bytes: int | None) -> Placement:
@@ -45,7 +46,7 @@ def choose_placement(
     weights = weights_per_block(files, manifest)
     plan = plan_memory(free_bytes, weights, precision, manifest.n_blocks, cache_bytes)
     span = choose_span(records, manifest.n_blocks, plan.blocks_max, BLOCK_TOKENS_S)
-    return Placement(span, plan.cache_bytes)
+    return Placement(span, plan.cache_bytes, plan.blocks_max)
 
 
 def weights_per_block(files: ModelFiles, manifest: Manifest) -> int:

@@ -2,35 +2,39 @@
 
 start:  key, model files, manifest ─► swarm ─► span (given, or the one that helps most) ─► JOINING is published
         ─► weights, self-test, rates ─► engine, sessions ─► ONLINE is published, and again every `refresh_s`
+move:   JOINING is published with the new span, new sessions are refused, running ones end by themselves
+        ─► engine and weights are dropped ─► weights, self-test, ... of the new span ─► ONLINE is published
 drain:  LEAVING is published, new sessions are refused, running ones end by themselves or with the grace
-close:  whatever has been started ends in reverse order, also in the middle of `start`
+close:  whatever has been started ends in reverse order, also in the middle of `start` and of a move
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
+from hivemind.utils import get_dht_time
 
+from compute.errors import ComputeError, Draining
 from compute.identity import NodeKey
-from compute.models.loading import LoadOptions, load_span
-from compute.models.manifest import Manifest, load_or_build_manifest
+from compute.models.manifest import load_or_build_manifest
 from compute.models.progress import Progress, silent
 from compute.models.sources import ModelFiles, resolve
-from compute.models.span import LoadedSpan
-from compute.runner.engine import Engine, EngineOptions
-from compute.runner.selftest import SpanRates, measure, self_test
 from compute.server.announcer import Announcer
-from compute.server.memory import default_cache_bytes, read_free_bytes
+from compute.server.memory import read_free_bytes
+from compute.server.mover import Mover
 from compute.server.options import ProviderOptions, ProviderState, ProviderStatus
 from compute.server.placement import Placement, choose_placement, given_placement
-from compute.server.service import SessionService
-from compute.server.serving_terms import terms_of
+from compute.server.rebalancing import Rebalancer
+from compute.server.refuser import Refuser
+from compute.server.serving import Joined, Serving, serve_span
 from compute.server.swarm_link import Claim, Load, SwarmLink, record_of
 from compute.swarm.records import ProviderRecord
 from compute.types import PeerId, Precision, Span
@@ -40,32 +44,11 @@ __all__ = ["Provider", "ProviderOptions", "ProviderState", "ProviderStatus"]
 
 logger = logging.getLogger(__name__)
 
+LOOKS_PER_WINDOW = 3
+"""Looks at the swarm in one mover's turn: two must agree."""
+
 GOODBYE_TIMEOUT_S = 1.0
 """For the last publication: a swarm that cannot be reached must not hold up the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A provider that is in the swarm, with nothing loaded yet."""
-
-    key: NodeKey
-    files: ModelFiles
-    manifest: Manifest
-    link: SwarmLink
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What serves: the loaded span and everything on top of it."""
-
-    loaded: LoadedSpan
-    rates: SpanRates
-    engine: Engine
-    service: SessionService
-
-    @property
-    def load(self) -> Load:
-        return Load(self.engine.stats(), self.service.n_sessions)
 
 
 class Provider:
@@ -77,8 +60,10 @@ class Provider:
         self._exits = AsyncExitStack()
         self._joined: Joined | None = None
         self._serving: Serving | None = None
+        self._refuser = Refuser(options.service)  # for streams that come while nothing is loaded
         self._placement: Placement | None = None
         self._announcer: Announcer | None = None
+        self._mover: Mover | None = None
 
     # ------------------------------------------------------------------ what it is
 
@@ -121,7 +106,7 @@ class Provider:
         return self._needs_serving().loaded.numeric_profile
 
     def status(self) -> ProviderStatus:
-        """How it is now. Only once it serves."""
+        """How it is now. Only while it serves: not before, and not while a move loads other blocks."""
         joined, serving = self._needs_joined(), self._needs_serving()
         loaded, stats = serving.loaded, serving.engine.stats()
         return ProviderStatus(
@@ -159,18 +144,26 @@ class Provider:
         self._joined = await self._join(progress)
         self._placement = await self._place(self._joined)
         await self._publish()
-        self._serving = await self._serve(self._joined, self._placement, progress)
+        self._exits.push_async_callback(self._stop_serving)
+        await self._start_serving(self._placement, progress)
+        await self._joined.link.p2p.add_binary_stream_handler(STREAM_PROTOCOL, self._on_stream)
+        await self._joined.link.answer_pings(self._load)
         self._state = ProviderState.ONLINE
         await self._publish()
         self._announcer = Announcer(self._publish, self._options.refresh_s)
         self._announcer.start()
+        self._watch_the_swarm(self._placement)
         logger.info("serving blocks %s of %s as %s", self.span, self._options.model, self.peer_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Leaves politely: returns when no session is left, after `timeout_s` at the latest."""
-        if self._serving is None or self._state is not ProviderState.ONLINE:
+        if self._state not in (ProviderState.ONLINE, ProviderState.MOVING):
             return
         self._state = ProviderState.LEAVING
+        if self._mover is not None:
+            await self._mover.stop()
+        if self._serving is None:
+            return
         self._serving.service.begin_drain(timeout_s)
         await self._say_goodbye(self._publish)
         await self._serving.service.wait_empty()
@@ -180,6 +173,8 @@ class Provider:
         if self._state is ProviderState.CLOSED:
             return
         self._state = ProviderState.LEAVING
+        if self._mover is not None:
+            await self._mover.stop()
         if self._serving is not None:
             self._serving.service.begin_drain(0.0)
         if self._announcer is not None:
@@ -216,42 +211,87 @@ class Provider:
             choose_placement, records, manifest, files, options.precision, free_bytes, options.cache_bytes
         )
 
-    async def _serve(self, joined: Joined, placement: Placement, progress: Progress) -> Serving:
-        options = self._options
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
-        loaded, rates = await asyncio.to_thread(self._load, joined.files, placement.span, progress)
-        cache_bytes = placement.cache_bytes or default_cache_bytes(read_free_bytes(loaded.device))
-        engine = Engine(
-            loaded,
-            EngineOptions(
-                cache_bytes=cache_bytes,
-                sessions_max=options.service.admission.sessions_max,
-                threads=options.threads,
-            ),
-        )
-        self._exits.push_async_callback(engine.stop)
-        await engine.start()
-        service = SessionService(
-            engine,
-            terms_of(loaded, joined.key.public_key, options.network_id, options.sessions),
-            joined.key,
-            options.sessions,
-        )
-        self._exits.push_async_callback(service.close)
-        serving = Serving(loaded, rates, engine, service)
-        await joined.link.p2p.add_binary_stream_handler(STREAM_PROTOCOL, service.handle)
-        await joined.link.answer_pings(lambda: serving.load)
-        return serving
+    async def _start_serving(self, placement: Placement, progress: Progress) -> None:
+        self._placement = placement
+        self._serving = await serve_span(self._options, self._needs_joined(), placement, progress)
 
-    def _load(self, files: ModelFiles, span: Span, progress: Progress) -> tuple[LoadedSpan, SpanRates]:
-        """Weights, self-test and rates: seconds of work, in a thread."""
-        load = LoadOptions(precision=self._options.precision, device=self._options.device)
-        loaded = load_span(files, span, load, progress)
-        progress("testing kernels", 0, 0)
-        self_test(loaded)
-        progress("measuring", 0, 0)
-        return loaded, measure(loaded)
+    async def _stop_serving(self) -> None:
+        """Ends what serves, and lets go of its weights."""
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            await serving.close()
+
+    async def _on_stream(self, info: StreamInfo, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._serving is not None:
+            await self._serving.service.handle(info, reader, writer)
+            return
+        peer = PeerId(info.peer_id.to_base58())
+        try:
+            gone = Draining("this provider is about to serve other blocks: plan the route again")
+            await self._refuser.refuse(gone, peer, reader, writer)
+        except Exception as error:
+            logger.info("a stream of %s was not refused in good order: %s", peer, error)
+            writer.transport.abort()
+
+    def _load(self) -> Load | None:
+        return None if self._serving is None else self._serving.load
+
+    # ------------------------------------------------------------------ moving
+
+    def _watch_the_swarm(self, placement: Placement) -> None:
+        if placement.blocks_max is None:
+            return
+        rules = self._options.moves
+        rebalancer = Rebalancer(rules, placement.blocks_max, get_dht_time())
+        self._mover = Mover(self, rebalancer, rules.window_s / LOOKS_PER_WINDOW, get_dht_time)
+        self._mover.start()
+
+    async def view(self) -> tuple[ProviderRecord, tuple[ProviderRecord, ...]]:
+        """Its own record as it is now, and those of all providers of its model."""
+        return self._record(), await self._needs_joined().link.records(self.model_root)
+
+    async def move(self, span: Span) -> bool:
+        """Serves `span` instead, once no session is left. Whether it does: it goes on as before when sessions do not
+        end in time, and when the new blocks cannot be served. Raises when the old ones cannot, either."""
+        before, serving = self._placement, self._serving
+        if self._state is not ProviderState.ONLINE or serving is None or before is None:
+            return False
+        self._placement, self._state = replace(before, span=span), ProviderState.MOVING
+        try:
+            await self._publish()
+            serving.service.begin_drain(math.inf)
+            async with asyncio.timeout(self._options.move_drain_s):
+                await serving.service.wait_empty()
+        except Exception as error:
+            logger.info("the move to %s is given up: %s", span, str(error) or "sessions go on")
+            serving.service.end_drain()
+            self._settle(before)
+            return False
+        await self._stop_serving()
+        del serving  # its weights make room for the new ones
+        try:
+            await self._start_serving(replace(before, span=span), silent)
+        except (ComputeError, OSError, RuntimeError) as error:
+            logger.warning("blocks %s cannot be served (%s); back to %s", span, error, before.span)
+            await self._back_to(before)
+        self._settle(self._placement)
+        logger.info("serving blocks %s of %s now", self.span, self._options.model)
+        return self.span == span
+
+    async def _back_to(self, placement: Placement) -> None:
+        """Raises what the start did; this provider has left the swarm then."""
+        try:
+            await self._start_serving(placement, silent)
+        except Exception:
+            self._state = ProviderState.LEAVING
+            await self._say_goodbye(self._withdraw)
+            raise
+
+    def _settle(self, placement: Placement) -> None:
+        """Says where it is; the announcer goes on saying it when that fails."""
+        self._placement, self._state = placement, ProviderState.ONLINE
+        if self._announcer is not None:
+            self._announcer.poke()
 
     # ------------------------------------------------------------------ its record
 
@@ -260,10 +300,9 @@ class Provider:
         if self._placement is None:
             raise RuntimeError("the provider has chosen no span yet")
         claim = Claim(public_name(joined.files), joined.manifest, self._placement.span)
-        if serving is not None:
+        if serving is not None and serving.loaded.span == claim.span:
             claim = replace(claim, loaded=serving.loaded, rates=serving.rates)
-        load = None if serving is None else serving.load
-        return record_of(self._options, joined.link, self._state, claim, load)
+        return record_of(self._options, joined.link, self._state, claim, self._load())
 
     async def _publish(self) -> None:
         await self._needs_joined().link.publish(self._record())

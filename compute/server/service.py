@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -11,14 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 
-from compute.errors import BadMessage, ComputeError
+from compute.errors import ComputeError
 from compute.identity import Signer
 from compute.server.admission import Admission
-from compute.server.handler import ServiceOptions, SessionEngine, SessionStream, SharedState, end_politely
+from compute.server.handler import SessionStream
+from compute.server.quota import StepQuota
+from compute.server.refuser import Refuser
+from compute.server.service_options import ServiceOptions
+from compute.server.shared import SessionEngine, SharedState
 from compute.server.terms import ServedTerms
 from compute.types import PeerId
-from compute.wire.frames import frame, read_frame
-from compute.wire.messages import build_server_message, refusal_of
+from compute.wire.limits import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +39,12 @@ class SessionService:
         self._options = options
         self._clock = clock
         self._admission = Admission(options.admission)
+        self._refuser = Refuser(options)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="peerz-codec")
-        self._shared = SharedState(engine, terms, signer, options, clock, self._pool, on_end=self._forget)
+        self._held = Budget(options.held_bytes_max, options.held_bytes_of_peer)
+        self._shared = SharedState(
+            engine, terms, signer, options, clock, self._pool, self._held, StepQuota(options.admission)
+        )
         self._streams: set[SessionStream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -48,6 +54,11 @@ class SessionService:
     def n_sessions(self) -> int:
         """Streams that hold a place, whether their session is open yet or not."""
         return len(self._streams)
+
+    @property
+    def bytes_held(self) -> int:
+        """Of messages of all clients, beyond what every message has for nothing."""
+        return self._held.total
 
     @property
     def draining(self) -> bool:
@@ -69,30 +80,15 @@ class SessionService:
             writer.transport.abort()
 
     async def _serve(self, peer: PeerId, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) > 2 * self._options.admission.sessions_max:
-            writer.transport.abort()  # a flood of streams that are refused: not even the reason is worth their memory
-            return
         try:
             self._admission.admit(peer, self._clock())
         except ComputeError as error:
-            await self._turn_away(error, peer, reader, writer)
+            await self._refuser.refuse(error, peer, reader, writer)
             return
-        stream = SessionStream(self._shared, peer, reader, writer)
+        stream = SessionStream(self._shared, peer, reader, writer, self._forget)
         self._streams.add(stream)
         self._empty.clear()
         await stream.run()
-
-    async def _turn_away(
-        self, error: ComputeError, peer: PeerId, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Answers the peer's first message, whatever it is, with `error`."""
-        logger.info("refused a session of %s: %s", peer, error)
-        with contextlib.suppress(TimeoutError, BadMessage):
-            async with asyncio.timeout(self._options.linger_s):
-                await read_frame(reader, self._options.open_bytes_max)
-        writer.write(frame(build_server_message(refusal_of(error))))
-        await end_politely(reader, writer, self._options.linger_s)
-        writer.close()
 
     def _forget(self, stream: SessionStream) -> None:
         self._streams.remove(stream)
@@ -105,6 +101,12 @@ class SessionService:
         self._admission.draining = True
         for stream in tuple(self._streams):
             stream.drain(grace_s)
+
+    def end_drain(self) -> None:
+        """New sessions are let in again, and running ones may stay."""
+        self._admission.draining = False
+        for stream in tuple(self._streams):
+            stream.stay()
 
     async def wait_empty(self) -> None:
         """Returns when no session is left."""

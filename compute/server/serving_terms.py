@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from compute.models.span import LoadedSpan
-from compute.server.handler import ServiceOptions
+from compute.server.service_options import ServiceOptions
 from compute.server.terms import ServedTerms
 from compute.types import Codec, WireDType
 from compute.wire.codecs import TORCH_DTYPES, WIRE_DTYPES

@@ -21,13 +21,23 @@ Rules that hold always, whatever a client sends:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from compute.errors import BadRequest, CacheFull, ComputeError, Draining, Overloaded
-from compute.server.terms import ServedTerms, check_open
-from compute.types import Row, StepHeader
+from compute.server.decisions import (
+    Abandon,
+    Decision,
+    Decisions,
+    End,
+    OpenEngine,
+    RunStep,
+    SendAck,
+    SendHeartbeat,
+    SendOpened,
+    SendRefusal,
+)
+from compute.server.service_options import SessionTimes
+from compute.server.terms import ServedTerms, check_open, check_step
 from compute.wire.limits import TokenBucket
 from compute.wire.messages import ClientMessage, Keepalive, SessionClose, SessionOpen, StepMessage
 
@@ -39,96 +49,6 @@ class Phase(StrEnum):
     STEPPING = "stepping"
     CLOSED = "closed"
 
-
-@dataclass(frozen=True, slots=True)
-class SessionTimes:
-    """How long a session waits for what, seconds.
-
-    Args:
-        heartbeat_s: longest silence of ours while a step is in progress. A client takes a link for dead after about
-            three of them; shorter costs messages, longer costs fail-over time.
-        idle_heartbeat_s: longest silence of ours otherwise.
-        idle_timeout_s: a client that is silent for longer is gone, and its cache is freed. Time in a step of its own
-            does not count.
-        unused_timeout_s: a session without a step for longer is ended, whatever else comes: its cache is for others. A
-            client that comes back later rebuilds it from its history.
-        open_timeout_s: from the stream's start to a complete SessionOpen.
-        keepalives_s: sustained rate of messages that are no steps; `keepalives_burst` may come at once.
-    """
-
-    heartbeat_s: float = 0.4
-    idle_heartbeat_s: float = 5.0
-    idle_timeout_s: float = 30.0
-    unused_timeout_s: float = 600.0
-    open_timeout_s: float = 10.0
-    keepalives_s: float = 2.0
-    keepalives_burst: int = 20
-
-    def __post_init__(self) -> None:
-        for name in (
-            "heartbeat_s",
-            "idle_heartbeat_s",
-            "idle_timeout_s",
-            "unused_timeout_s",
-            "open_timeout_s",
-            "keepalives_s",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0 seconds")
-        if self.keepalives_burst < 1:
-            raise ValueError("keepalives_burst must be at least 1")
-        if self.idle_timeout_s <= self.idle_heartbeat_s:
-            raise ValueError("idle_timeout_s must be longer than idle_heartbeat_s: clients answer at that pace")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenEngine:
-    """Open the session in the engine, then call `opened` or `open_failed`."""
-
-    request: SessionOpen
-
-
-@dataclass(frozen=True, slots=True)
-class SendOpened:
-    request: SessionOpen
-
-
-@dataclass(frozen=True, slots=True)
-class SendAck:
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunStep:
-    """Compute it, then call `step_answered` or `step_failed`."""
-
-    step: StepMessage
-
-
-@dataclass(frozen=True, slots=True)
-class SendHeartbeat:
-    draining: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SendRefusal:
-    error: ComputeError
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Cancel what `OpenEngine` or `RunStep` started; its outcome is not wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Free everything of the session now, then end the stream. `reason` is for logs."""
-
-    reason: str
-
-
-Decision = OpenEngine | SendOpened | SendAck | RunStep | SendHeartbeat | SendRefusal | Abandon | End
-Decisions = tuple[Decision, ...]
 
 _REFUSES_STEP_ONLY = (CacheFull, Overloaded)
 
@@ -188,6 +108,18 @@ class SessionMachine:
         except ComputeError as error:
             return self.violation(error)
 
+    def heard(self, now: float) -> None:
+        """Bytes of a message came, which is not complete yet: the client of an open session is not silent."""
+        if self._phase is Phase.IDLE:
+            self._heard_at = max(self._heard_at, now)
+
+    def thrown_away(self, error: ComputeError, now: float) -> Decisions:
+        """A message found no room and was not read. Nothing but a step is so large: it may be sent again."""
+        if self._phase is not Phase.IDLE:
+            return self.violation(error)
+        self._heard_at = self._sent_at = now
+        return (SendRefusal(error),)
+
     def violation(self, error: ComputeError) -> Decisions:
         """The client broke the protocol (garbage, oversize, a wrong move): it is told so, and its session ends."""
         return self._end(type(error).__name__, SendRefusal(error))
@@ -231,7 +163,10 @@ class SessionMachine:
     # ------------------------------------------------------------------ time and leaving
 
     def drain(self, now: float, grace_s: float) -> Decisions:
-        """The node leaves: the client is told, and may go on for `grace_s`. A second call can only shorten it."""
+        """The node leaves: the client is told, and may go on for `grace_s`. A second call can only shorten it.
+
+        With an endless grace the client is asked to go and never made to.
+        """
         if self._phase is Phase.CLOSED:
             return ()
         until = now + grace_s
@@ -242,6 +177,10 @@ class SessionMachine:
             return ()
         self._sent_at = now
         return (SendHeartbeat(True),)
+
+    def stay(self) -> None:
+        """The node stays after all: `drain` is taken back."""
+        self._drain_until = None
 
     def tick(self, now: float) -> Decisions:
         """What is due at `now`. Early or late calls do no harm."""
@@ -321,50 +260,3 @@ class SessionMachine:
                 return self._sent_at + self._times.idle_heartbeat_s
             case _:
                 return None
-
-
-def check_step(step: StepMessage, request: SessionOpen, terms: ServedTerms) -> None:
-    """Nothing when a step keeps to what its session was opened with. Raises BadRequest.
-
-    Positions above a lane's length are the engine's to refuse: it alone knows the lengths.
-    """
-    header, hidden = step.header, step.hidden
-    _check_rows(header.rows, request)
-    _check_fork(header, request)
-    if header.n_tokens > terms.step_tokens_max:
-        raise BadRequest(
-            f"{header.n_tokens} tokens in a step; this provider takes {terms.step_tokens_max}: send chunks"
-        )
-    if (hidden.tokens, hidden.width) != (header.n_tokens, terms.width):
-        raise BadRequest(
-            f"the tensor is [{hidden.tokens}, {hidden.width}], "
-            f"where rows and model ask for [{header.n_tokens}, {terms.width}]"
-        )
-    if (hidden.codec, hidden.dtype) != (request.codec, request.dtype):
-        raise BadRequest(
-            f"the tensor is {hidden.codec.name} {hidden.dtype.name}; "
-            f"the session was opened with {request.codec.name} {request.dtype.name}"
-        )
-
-
-def _check_rows(rows: Sequence[Row], request: SessionOpen) -> None:
-    above = -1
-    for row in rows:
-        if not above < row.lane < request.lanes:
-            raise BadRequest(f"lane {row.lane} is out of order, repeated, or not below {request.lanes}")
-        if row.position < 0 or row.n_tokens < 0 or row.position + row.n_tokens > request.max_tokens:
-            raise BadRequest(
-                f"lane {row.lane} would reach position {row.position + row.n_tokens}; "
-                f"the session was opened for {request.max_tokens} tokens"
-            )
-        above = row.lane
-
-
-def _check_fork(header: StepHeader, request: SessionOpen) -> None:
-    if not header.rows and not header.fork:
-        raise BadRequest("a step without rows and without a fork does nothing")
-    if len(header.fork) > request.lanes:
-        raise BadRequest(f"a fork to {len(header.fork)} lanes; the session was opened with {request.lanes}")
-    for source in header.fork:
-        if not 0 <= source < request.lanes:
-            raise BadRequest(f"a fork from lane {source}, which is not below {request.lanes}")

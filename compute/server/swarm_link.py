@@ -27,6 +27,7 @@ from compute.wire.codecs import WIRE_DTYPES
 _STATES = {
     ProviderState.STARTING: PeerState.JOINING,
     ProviderState.ONLINE: PeerState.ONLINE,
+    ProviderState.MOVING: PeerState.JOINING,
     ProviderState.LEAVING: PeerState.LEAVING,
 }
 
@@ -100,11 +101,13 @@ class SwarmLink:
         """Tells those who hold the record that its owner is gone."""
         await self._directory.withdraw(record, self._key)
 
-    async def answer_pings(self, load: Callable[[], Load]) -> None:
+    async def answer_pings(self, load: Callable[[], Load | None]) -> None:
         """From now on every ping is answered with the load of that moment and the record published last."""
 
         def answer() -> PeerLoad:
             now = load()
+            if now is None:
+                return PeerLoad(self._sealed, 0, 0, 0)
             return PeerLoad(self._sealed, now.stats.queued_tokens, now.cache_bytes_free, now.sessions)
 
         await PeerzInfo(answer).add_p2p_handlers(self._network.p2p)

@@ -1,13 +1,13 @@
-"""What a provider serves, and whether a SessionOpen asks for just that. Pure."""
+"""What a provider serves, and whether a SessionOpen or a step asks for just that. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from compute.errors import BadRequest, Moved, SessionMismatch
-from compute.types import Codec, Span, WireDType
-from compute.wire.messages import PROTOCOL_VERSION, SessionOpen
+from compute.types import Codec, Row, Span, StepHeader, WireDType
+from compute.wire.messages import PROTOCOL_VERSION, SessionOpen, StepMessage
 
 _HEX_SHOWN = 12
 
@@ -62,6 +62,30 @@ def check_open(request: SessionOpen, terms: ServedTerms) -> None:
     _check_bounds("max_tokens", request.max_tokens, terms.context_max)
 
 
+def check_step(step: StepMessage, request: SessionOpen, terms: ServedTerms) -> None:
+    """Nothing when a step keeps to what its session was opened with. Raises BadRequest.
+
+    Positions above a lane's length are the engine's to refuse: it alone knows the lengths.
+    """
+    header, hidden = step.header, step.hidden
+    _check_rows(header.rows, request)
+    _check_fork(header, request)
+    if header.n_tokens > terms.step_tokens_max:
+        raise BadRequest(
+            f"{header.n_tokens} tokens in a step; this provider takes {terms.step_tokens_max}: send chunks"
+        )
+    if (hidden.tokens, hidden.width) != (header.n_tokens, terms.width):
+        raise BadRequest(
+            f"the tensor is [{hidden.tokens}, {hidden.width}], "
+            f"where rows and model ask for [{header.n_tokens}, {terms.width}]"
+        )
+    if (hidden.codec, hidden.dtype) != (request.codec, request.dtype):
+        raise BadRequest(
+            f"the tensor is {hidden.codec.name} {hidden.dtype.name}; "
+            f"the session was opened with {request.codec.name} {request.dtype.name}"
+        )
+
+
 def _compared(request: SessionOpen, terms: ServedTerms) -> Iterator[tuple[str, str, str, bool]]:
     """(field, what the session asks for, what is served, whether they agree), in the order in which they are told."""
     yield "version", str(request.version), str(PROTOCOL_VERSION), request.version == PROTOCOL_VERSION
@@ -86,3 +110,26 @@ def _short(value: bytes) -> str:
 
 def _names(members: frozenset[Codec] | frozenset[WireDType]) -> str:
     return " or ".join(sorted(member.name for member in members))
+
+
+def _check_rows(rows: Sequence[Row], request: SessionOpen) -> None:
+    above = -1
+    for row in rows:
+        if not above < row.lane < request.lanes:
+            raise BadRequest(f"lane {row.lane} is out of order, repeated, or not below {request.lanes}")
+        if row.position < 0 or row.n_tokens < 0 or row.position + row.n_tokens > request.max_tokens:
+            raise BadRequest(
+                f"lane {row.lane} would reach position {row.position + row.n_tokens}; "
+                f"the session was opened for {request.max_tokens} tokens"
+            )
+        above = row.lane
+
+
+def _check_fork(header: StepHeader, request: SessionOpen) -> None:
+    if not header.rows and not header.fork:
+        raise BadRequest("a step without rows and without a fork does nothing")
+    if len(header.fork) > request.lanes:
+        raise BadRequest(f"a fork to {len(header.fork)} lanes; the session was opened with {request.lanes}")
+    for source in header.fork:
+        if not 0 <= source < request.lanes:
+            raise BadRequest(f"a fork from lane {source}, which is not below {request.lanes}")

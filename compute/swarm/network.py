@@ -18,6 +18,7 @@ from hivemind.utils.multiaddr import Multiaddr
 
 from compute.errors import AddressInUse, BadRequest, PeerUnreachable
 from compute.identity import NO_CHAIN, NodeKey
+from compute.swarm.daemon import connect
 from compute.swarm.validator import RecordValidator, drop_one_by_one
 from compute.types import PeerId
 
@@ -95,8 +96,8 @@ class SwarmNetwork:
                 known.append(_parsed(address).decapsulate(f"/p2p/{peer}") if "/p2p/" in address else _parsed(address))
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                await self.p2p._client.connect(PeerID.from_base58(peer), known)
-        except (TimeoutError, P2PDaemonError, ValueError, OSError) as error:
+                await connect(self.p2p, peer, known)
+        except (TimeoutError, P2PDaemonError, ValueError, OSError, EOFError) as error:
             raise PeerUnreachable(f"{peer} cannot be reached at {', '.join(addresses) or 'any address'}") from error
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Round trips to providers, measured; and the small service that answers."""
+"""Round trips to providers, measured, and what they say of themselves; and the small service that answers."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ class PeerLoad:
     sessions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """An answer to a ping: seconds that it took, and the peer's sealed record as it is now, not looked at yet."""
+
+    taken_s: float
+    record: bytes
+
+
 class PeerzInfo(ServicerBase):
     """Answers pings with the provider's present load."""
 
@@ -64,6 +72,10 @@ class Pinger:
 
     async def ping(self, peer: PeerId) -> float:
         """The round trip just measured. Raises LinkLost, and forgets the peer, when no right answer comes in time."""
+        return (await self.ask(peer)).taken_s
+
+    async def ask(self, peer: PeerId) -> Pong:
+        """The round trip just measured, and what the peer says of itself, unchecked. Raises LinkLost like `ping`."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         stub = PeerzInfo.get_stub(self._p2p, PeerID.from_base58(peer))
         started_s = self._clock()
@@ -78,7 +90,7 @@ class Pinger:
             raise LinkLost(f"{peer} answers something else than it was asked", peer=peer)
         before_s = self.rtt_s.get(peer, taken_s)
         self.rtt_s[peer] = before_s + _EWMA * (taken_s - before_s)
-        return taken_s
+        return Pong(taken_s, reply.record)
 
     async def ping_all(self, peers: Iterable[PeerId]) -> None:
         """Pings all of them, a few at once; silent ones are just not in `rtt_s` afterwards."""

@@ -183,7 +183,7 @@ def coverage(records: Sequence[ProviderRecord], n_blocks: int) -> tuple[int, ...
 
 
 def _offer(record: ProviderRecord, request: RouteRequest, rtt_s: Mapping[PeerId, float]) -> Offer:
-    """`_weight` of a hop on this provider, taken apart into what a hop costs and what a block costs."""
+    """What a hop on this provider weighs, taken apart into what a hop costs and what a block costs."""
     cost = _hop(record, record.span, request, rtt_s).cost
     liking, blocks = 1 + _SPREAD * _unit_hash(request.seed, record.peer_id), len(record.span)
     cache_need_bytes = record.cache_bytes_per_token * (request.prompt_tokens + request.new_tokens) / blocks
@@ -221,11 +221,6 @@ def _hop(record: ProviderRecord, span: Span, request: RouteRequest, rtt_s: Mappi
         rtt_measured=record.peer_id in rtt_s,
     )
     return Hop(record.peer_id, span, record, cost)
-
-
-def _weight(hop: Hop, request: RouteRequest) -> float:
-    plain = request.new_tokens * hop.cost.token_s + hop.cost.prefill_s + hop.cost.cache_short_s
-    return plain * (1 + _SPREAD * _unit_hash(request.seed, hop.peer))
 
 
 def _unit_hash(seed: bytes, peer: PeerId) -> float:

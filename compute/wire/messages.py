@@ -26,6 +26,7 @@ from compute.errors import (
 from compute.identity import NETWORK_ID_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from compute.types import (
     HASH_BYTES,
+    NONCE_BYTES,
     SESSION_ID_BYTES,
     Codec,
     PeerId,
@@ -108,6 +109,7 @@ class SessionOpened:
     heartbeat_ms: int
     step_tokens_max: int
     message_bytes_max: int
+    nonce: bytes
     version: int = PROTOCOL_VERSION
 
 
@@ -221,6 +223,7 @@ def _session_opened(message: pb.SessionOpened) -> SessionOpened:
         heartbeat_ms=between(message.heartbeat_ms, 10, 60_000, "heartbeat_ms"),
         step_tokens_max=between(message.step_tokens_max, 1, 1 << 31, "step_tokens_max"),
         message_bytes_max=between(message.message_bytes_max, 1024, (1 << 32) - 1, "message_bytes_max"),
+        nonce=exactly(message.nonce, NONCE_BYTES, "nonce"),
         version=message.version,
     )
 
@@ -327,6 +330,7 @@ def _opened_message(message: SessionOpened) -> pb.SessionOpened:
         heartbeat_ms=message.heartbeat_ms,
         step_tokens_max=message.step_tokens_max,
         message_bytes_max=message.message_bytes_max,
+        nonce=message.nonce,
     )
 
 

@@ -165,7 +165,7 @@ class ServerMessage(_message.Message):
     def __init__(self, opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., ack: _Optional[_Union[StepAck, _Mapping]] = ..., output: _Optional[_Union[StepOutput, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
-    __slots__ = ("version", "session_id", "quant_spec", "numeric_profile", "kernel_class", "heartbeat_ms", "step_tokens_max", "message_bytes_max")
+    __slots__ = ("version", "session_id", "quant_spec", "numeric_profile", "kernel_class", "heartbeat_ms", "step_tokens_max", "message_bytes_max", "nonce")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     QUANT_SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +174,7 @@ class SessionOpened(_message.Message):
     HEARTBEAT_MS_FIELD_NUMBER: _ClassVar[int]
     STEP_TOKENS_MAX_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
     version: int
     session_id: bytes
     quant_spec: str
@@ -182,7 +183,8 @@ class SessionOpened(_message.Message):
     heartbeat_ms: int
     step_tokens_max: int
     message_bytes_max: int
-    def __init__(self, version: _Optional[int] = ..., session_id: _Optional[bytes] = ..., quant_spec: _Optional[str] = ..., numeric_profile: _Optional[str] = ..., kernel_class: _Optional[str] = ..., heartbeat_ms: _Optional[int] = ..., step_tokens_max: _Optional[int] = ..., message_bytes_max: _Optional[int] = ...) -> None: ...
+    nonce: bytes
+    def __init__(self, version: _Optional[int] = ..., session_id: _Optional[bytes] = ..., quant_spec: _Optional[str] = ..., numeric_profile: _Optional[str] = ..., kernel_class: _Optional[str] = ..., heartbeat_ms: _Optional[int] = ..., step_tokens_max: _Optional[int] = ..., message_bytes_max: _Optional[int] = ..., nonce: _Optional[bytes] = ...) -> None: ...
 
 class StepAck(_message.Message):
     __slots__ = ("seq",)

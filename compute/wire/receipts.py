@@ -1,8 +1,10 @@
 """Step receipts: what a provider signs on every step, and how the two ends keep the same chain. Design 5.2.
 
+The provider's end is here, the client's in `compute/client/receipt_check.py`, what proves a lie in `evidence.py`.
+
 `in_chain_t = H(in_chain_{t-1} || in_hash_t || layout_t)`: `layout` is the canonical form of a step's rows and fork;
 it binds positions, so the chain commits to every key and value that the session's cache can hold. The chain starts from
-the session itself (id, provider, model, span), so that a receipt cannot be moved to another one.
+the session itself (its id, made by both ends, provider, model, span), so that a receipt cannot be moved to another one.
 
 Canonical bytes are fixed-width, little-endian:
 
@@ -17,23 +19,25 @@ import hashlib
 import struct
 from dataclasses import dataclass, replace
 
-from compute.errors import BadReceipt, Equivocation
-from compute.identity import Signer, signed_payload, verify
-from compute.types import HASH_BYTES, PeerId, SessionId, Span, StepHeader, StepKind
+from compute.errors import BadMessage
+from compute.identity import Signer, signed_payload
+from compute.types import HASH_BYTES, SESSION_ID_BYTES, SessionId, Span, StepHeader, StepKind
+from compute.wire.fields import known
 
 DOMAIN = b"peerz/step-receipt"
-RECEIPTS_KEPT = 256
-"""How many steps back a second, different receipt is still recognised as equivocation, and not only as wrong."""
 
 _FIELDS = struct.Struct("<QIIB")
 _COUNT = struct.Struct("<H")
 _ROW = struct.Struct("<HII")
 _SPAN = struct.Struct("<II")
 
+RECEIPT_BODY_BYTES = SESSION_ID_BYTES + _FIELDS.size + 3 * HASH_BYTES
+"""Length of `StepReceipt.body`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionIdentity:
-    """What a session's receipts are bound to."""
+    """What a session's receipts are bound to. `session_id` is that of `receipt_session_id`."""
 
     session_id: SessionId
     provider_key: bytes
@@ -62,7 +66,34 @@ class StepReceipt:
 
     def payload(self, session: SessionIdentity) -> bytes:
         """What the signature is over."""
-        return signed_payload(DOMAIN, session.network_id, self.body(session.session_id))
+        return receipt_payload(session.network_id, self.body(session.session_id))
+
+
+def receipt_session_id(asked: SessionId, nonce: bytes) -> SessionId:
+    """The id that receipts carry, of the client's id of the session and the 16 bytes that the provider drew for it.
+
+    Neither end can choose it alone. With the client's id by itself, a client that opens two sessions under one id, one
+    after the other, would hold two honest receipts of one session and step that contradict each other.
+    """
+    return SessionId(_hash(b"session", asked + nonce)[:SESSION_ID_BYTES])
+
+
+def receipt_payload(network_id: bytes, body: bytes) -> bytes:
+    """What a receipt's signature is over, given its canonical bytes."""
+    return signed_payload(DOMAIN, network_id, body)
+
+
+def parse_receipt_body(body: bytes, signature: bytes) -> tuple[SessionId, StepReceipt]:
+    """The session and the receipt whose canonical bytes these are. Raises BadMessage."""
+    if len(body) != RECEIPT_BODY_BYTES:
+        raise BadMessage(f"a receipt of {len(body)} bytes; it has {RECEIPT_BODY_BYTES}")
+    seq, position, n_tokens, kind = _FIELDS.unpack_from(body, SESSION_ID_BYTES)
+    hashes = body[SESSION_ID_BYTES + _FIELDS.size :]
+    in_hash, out_hash, in_chain = (hashes[i : i + HASH_BYTES] for i in range(0, 3 * HASH_BYTES, HASH_BYTES))
+    receipt = StepReceipt(
+        seq, position, n_tokens, known(StepKind, kind, "kind"), in_hash, out_hash, in_chain, signature
+    )
+    return SessionId(body[:SESSION_ID_BYTES]), receipt
 
 
 def layout_bytes(header: StepHeader) -> bytes:
@@ -99,50 +130,3 @@ class ReceiptIssuer:
         self._chain = chain_next(self._chain, in_hash, header)
         draft = StepReceipt(header.seq, header.position, header.n_tokens, header.kind, in_hash, out_hash, self._chain)
         return replace(draft, signature=self._signer.sign(draft.payload(self._session)))
-
-
-class ReceiptChecker:
-    """The client's end: recomputes everything that a receipt says."""
-
-    def __init__(self, session: SessionIdentity, peer: PeerId | None = None) -> None:
-        self._session = session
-        self._peer = peer
-        self._chain = chain_start(session)
-        self._seen: dict[int, StepReceipt] = {}
-
-    def check(self, receipt: StepReceipt, header: StepHeader, in_hash: bytes, out_hash: bytes) -> None:
-        """Accepts the receipt of `header`; the chain moves on.
-
-        Raises Equivocation when it is a second, different, validly signed receipt for a step that has one (its evidence
-        holds both); BadReceipt when the signature or any field is not what was sent and received.
-        """
-        if not verify(self._session.provider_key, receipt.payload(self._session), receipt.signature):
-            raise self._bad("its signature does not check", receipt)
-        self._check_equivocation(receipt)
-        chain = chain_next(self._chain, in_hash, header)
-        expected = StepReceipt(header.seq, header.position, header.n_tokens, header.kind, in_hash, out_hash, chain)
-        for field in ("seq", "position", "n_tokens", "kind", "in_hash", "out_hash", "in_chain"):
-            if getattr(receipt, field) != getattr(expected, field):
-                raise self._bad(f"its {field} is not that of the step", receipt)
-        self._chain = chain
-        self._seen[receipt.seq] = receipt
-        self._seen.pop(receipt.seq - RECEIPTS_KEPT, None)
-
-    def _check_equivocation(self, receipt: StepReceipt) -> None:
-        earlier = self._seen.get(receipt.seq)
-        if earlier is None:
-            return
-        session_id = self._session.session_id
-        if receipt.body(session_id) != earlier.body(session_id):
-            evidence = b"".join(r.payload(self._session) + r.signature for r in (earlier, receipt))
-            raise Equivocation(
-                f"two different signed receipts for step {receipt.seq}; the provider is left and both are kept",
-                evidence=evidence,
-                peer=self._peer,
-                span=self._session.span,
-            )
-
-    def _bad(self, why: str, receipt: StepReceipt) -> BadReceipt:
-        evidence = receipt.payload(self._session) + receipt.signature
-        message = f"the receipt of step {receipt.seq} is wrong: {why}"
-        return BadReceipt(message, evidence=evidence, peer=self._peer, span=self._session.span)

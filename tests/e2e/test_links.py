@@ -28,8 +28,7 @@ logger = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(300)]
 
-GAP_MAX_S = 6.0
-"""The target is 2 s, 0.75 to 0.9 s are usual; on a busy machine dialling the replica has taken up to 4 s: open."""
+GAP_MAX_S = 2.0
 N_TOKENS = 48
 REPLICA_AFTER = 8
 HIT_AFTER = 16
@@ -152,7 +151,7 @@ def test_a_link_that_fails_mid_sentence_changes_no_token(
 
         def replica_is_known() -> bool:
             status = swarm.model._peerz_source.status()
-            return replicas[0].peer_id in {str(peer) for peer in status.rtt_s}  # heard of, and reached
+            return replicas[0].peer_id in {str(record.peer_id) for record in status.records}
 
         def follow(piece: str) -> None:
             if len(shown_s) + 1 == REPLICA_AFTER:  # only now, so that the route has to lead over the link

@@ -13,6 +13,7 @@ from compute.errors import UnknownModel, UnsupportedModel, WeightsCorrupt
 from compute.models import catalogue
 from compute.models.catalogue import DEMO_MODELS, get_demo_model
 from compute.models.gguf_import import import_gguf
+from compute.models.manifest import load_manifest
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_an_interrupted_download_leaves_nothing_behind(
 def test_whoever_fetches_second_takes_what_the_first_put_there(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def beaten(gguf: Path, target: Path, progress: object) -> None:
+    def beaten(gguf: Path, target: Path, progress: object, **more: object) -> None:
         target.mkdir()
         (target / "config.json").write_text("{}")
         import_gguf(gguf, target)
@@ -113,6 +114,11 @@ def test_bytes_that_are_no_gguf_are_refused(tmp_path: Path, content: bytes) -> N
     with pytest.raises(WeightsCorrupt):
         import_gguf(gguf, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.gguf"]
+
+
+@pytest.mark.model
+def test_the_demo_model_of_the_cache_is_the_pinned_one(demo_model: Path) -> None:
+    assert load_manifest(demo_model).root == DEMO_MODELS["smollm2-135m"].root
 
 
 @pytest.mark.model

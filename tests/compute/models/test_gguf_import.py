@@ -98,6 +98,14 @@ def test_an_imported_model_computes_what_its_source_does(file: Path, tmp_path: P
     assert [path.name for path in out.parent.iterdir()] == ["tiny"]
 
 
+def test_a_conversion_that_gives_another_model_than_expected_keeps_nothing(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsCorrupt, match=r"instead of 7878.*constraints\.txt"):
+        import_gguf(file, tmp_path / "models" / "tiny", root=b"x" * 32)
+    assert list((tmp_path / "models").iterdir()) == []
+    import_gguf(file, tmp_path / "models" / "tiny")
+    import_gguf(file, tmp_path / "models" / "again", root=load_manifest(tmp_path / "models" / "tiny").root)
+
+
 def test_a_truncated_file_leaves_nothing_behind(file: Path, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-2000])
     with pytest.raises(WeightsCorrupt, match=r"tiny\.gguf"):

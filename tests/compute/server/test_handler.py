@@ -12,16 +12,17 @@ import pytest
 import pytest_asyncio
 import torch
 
+from compute.client.receipt_check import ReceiptChecker
 from compute.errors import CacheFull, ErrorCode
 from compute.identity import NodeKey
 from compute.server.admission import AdmissionLimits
-from compute.server.handler import ServiceOptions
 from compute.server.service import SessionService
-from compute.server.session import SessionTimes
+from compute.server.service_options import ServiceOptions, SessionTimes
 from compute.server.terms import ServedTerms
 from compute.types import Codec, PeerId, Row, SessionId, StepHeader, WireDType
-from compute.wire.codecs import decode, encode, tensor_hash
+from compute.wire.codecs import EncodedTensor, decode, encode, tensor_hash
 from compute.wire.frames import STREAM_PROTOCOL, frame
+from compute.wire.limits import Pace, WireLimits
 from compute.wire.messages import (
     Heartbeat,
     Keepalive,
@@ -32,7 +33,7 @@ from compute.wire.messages import (
     StepMessage,
     StepOutput,
 )
-from compute.wire.receipts import ReceiptChecker, SessionIdentity
+from compute.wire.receipts import SessionIdentity, receipt_session_id
 
 Build = Callable[..., Any]
 KEY = NodeKey(b"k" * 32)
@@ -54,8 +55,13 @@ class Served:
 
 
 @pytest.fixture
-def terms(terms: ServedTerms) -> ServedTerms:
-    return replace(terms, provider_key=KEY.public_key)
+def width() -> int:
+    return 8
+
+
+@pytest.fixture
+def terms(terms: ServedTerms, width: int) -> ServedTerms:
+    return replace(terms, provider_key=KEY.public_key, width=width)
 
 
 @pytest.fixture
@@ -103,7 +109,8 @@ async def test_steps_are_acknowledged_answered_and_receipted(
     opened = await stream.expect(SessionOpened)
     assert opened.session_id == request.session_id
     assert (opened.heartbeat_ms, opened.step_tokens_max) == (50, terms.step_tokens_max)
-    identity = SessionIdentity(request.session_id, KEY.public_key, terms.network_id, terms.model_root, request.span)
+    session_id = receipt_session_id(request.session_id, opened.nonce)
+    identity = SessionIdentity(session_id, KEY.public_key, terms.network_id, terms.model_root, request.span)
     checker = ReceiptChecker(identity)
     generator = torch.Generator().manual_seed(1)
     for seq, row in enumerate((Row(0, 0, 3), Row(0, 3, 1), Row(1, 0, 2))):
@@ -300,6 +307,132 @@ async def test_a_flooding_peer_is_held_back_and_another_is_served(
     await other.expect(StepOutput)
 
 
+@options_with(allowed=frozenset({PeerId("somebody-else")}), refusals_per_peer_max=2)
+async def test_a_flood_of_refused_streams_is_cut_and_another_peer_is_still_told(served: Served, p2p_of: Build) -> None:
+    flood = [await served.stream() for _ in range(6)]
+    answers = [await stream.receive() for stream in flood]
+    assert sum(isinstance(answer, Refusal) for answer in answers) == 2
+    assert answers.count(None) == 4
+    other = await served.probe(await p2p_of(served.provider), served.provider.peer_id)
+    assert (await other.expect(Refusal)).code is ErrorCode.UNAUTHORISED
+
+
+# ---------------------------------------------------------------- peers that trickle
+
+
+TIGHT = replace(
+    FAST,
+    times=SessionTimes(heartbeat_s=0.05, idle_heartbeat_s=0.2),
+    wire=WireLimits(message_bytes_max=1 << 16),
+    held_bytes_max=1 << 18,
+    free_bytes=1 << 10,
+    pace=Pace(grace_s=1.5, bytes_s_min=1 << 10),
+)
+
+
+WIDE = 256
+
+
+def wide_step(seq: int) -> StepMessage:
+    """32 KiB of tensor."""
+    return StepMessage(
+        StepHeader(seq, (Row(0, 0, 32),)), EncodedTensor(WireDType.FP32, Codec.RAW, 32, WIDE, bytes(32 * WIDE * 4))
+    )
+
+
+@pytest.mark.parametrize(("options", "width"), [(TIGHT, WIDE)])
+async def test_a_peer_that_trickles_is_held_to_its_share_and_dropped_and_an_honest_one_goes_on(
+    served: Served, p2p_of: Build, request_of: Build, terms: ServedTerms, eventually: Build
+) -> None:
+    trickling = []
+    for number in range(6):
+        stream = await served.stream()
+        await stream.send(request_of(session_id=SessionId(bytes([number]) * 16)))
+        await stream.expect(SessionOpened)
+        trickling.append(stream)
+    honest = await served.probe(await p2p_of(served.provider), served.provider.peer_id)
+    await honest.send(request_of(session_id=SessionId(b"h" * 16)))
+    await honest.expect(SessionOpened)
+    announced = terms.message_bytes_max.to_bytes(4, "big")
+    for stream in trickling:  # together nearly four times what one peer may have, and the last bytes never come
+        await stream.send_raw(announced + bytes(40_000))
+    await eventually(lambda: served.service.bytes_held > 30_000)
+    for seq in range(20):
+        await honest.send(wide_step(seq))
+        await honest.expect(StepAck)
+        await honest.expect(StepOutput)
+        assert served.service.bytes_held <= TIGHT.held_bytes_of_peer + (1 << 15)
+    for stream in trickling:
+        refusal = await stream.expect(Refusal)
+        assert refusal.code is ErrorCode.BAD_REQUEST
+        assert "too slowly" in refusal.message
+        await stream.expect_end()
+    assert served.service.n_sessions == 1
+    await honest.send(wide_step(20))
+    await honest.expect(StepAck)
+    await honest.expect(StepOutput)
+    await eventually(lambda: served.service.bytes_held == 0)
+
+
+@pytest.mark.parametrize(("options", "width"), [(replace(TIGHT, pace=Pace()), WIDE)])
+async def test_a_step_without_room_is_refused_and_answered_when_it_comes_again(
+    served: Served, session: Any, request_of: Build, terms: ServedTerms, eventually: Build
+) -> None:
+    hoarding = await served.stream()
+    await hoarding.send(request_of(session_id=SessionId(b"t" * 16)))
+    await hoarding.expect(SessionOpened)
+    await hoarding.send_raw(terms.message_bytes_max.to_bytes(4, "big") + bytes(terms.message_bytes_max - 1))
+    await eventually(lambda: served.service.bytes_held > 60_000)
+    await session.send(wide_step(0))
+    refusal = await session.expect(Refusal)
+    assert refusal.code is ErrorCode.OVERLOADED
+    assert refusal.retry_after_ms > 0
+    hoarding.close()
+    await eventually(lambda: served.service.bytes_held == 0)
+    await session.send(wide_step(0))
+    await session.expect(StepAck)
+    assert (await session.expect(StepOutput)).seq == 0
+    await eventually(lambda: served.service.bytes_held == 0)
+
+
+@pytest.mark.parametrize(("options", "width"), [(TIGHT, WIDE)])
+async def test_bytes_of_a_step_are_held_while_it_is_in_progress_and_free_when_its_client_goes_away(
+    served: Served, session: Any, eventually: Build
+) -> None:
+    served.engine.gate.clear()
+    await session.send(wide_step(0))
+    await session.expect(StepAck)
+    await served.engine.started.wait()
+    assert served.service.bytes_held > 30_000
+    session.close()
+    await eventually(lambda: served.service.bytes_held == 0)
+    assert not served.engine.held
+
+
+@pytest.mark.parametrize(("options", "width"), [(TIGHT, WIDE)])
+async def test_nothing_large_is_read_while_a_step_is_in_progress(served: Served, session: Any) -> None:
+    served.engine.gate.clear()
+    await session.send(wide_step(0))
+    await session.expect(StepAck)
+    await session.send_raw((FAST.open_bytes_max + 1).to_bytes(4, "big"))
+    assert (await session.expect(Refusal)).code is ErrorCode.BAD_REQUEST
+
+
+@options_with(steps_per_s=0.5, steps_burst=2)
+async def test_steps_beyond_the_rate_are_refused_for_now(served: Served, session: Any, step_of: Build) -> None:
+    for seq in range(2):
+        await session.send(step_of(seq))
+        await session.expect(StepAck)
+        await session.expect(StepOutput)
+    await session.send(step_of(2))
+    await session.expect(StepAck)
+    refusal = await session.expect(Refusal)
+    assert refusal.code is ErrorCode.OVERLOADED
+    assert 0 < refusal.retry_after_ms <= 2000
+    await session.send(Keepalive())
+    await session.expect(Heartbeat)
+
+
 # ---------------------------------------------------------------- freeing
 
 
@@ -360,7 +493,7 @@ async def test_a_client_that_does_not_read_is_cut(
     with caplog.at_level(logging.INFO, logger="compute.server"):
         await stream.send(StepMessage(StepHeader(0, (Row(0, 0, 256),)), hidden))
         await eventually(lambda: not engine.held, within_s=10.0)
-    assert "takes nothing" in caplog.text
+    assert "takes too little" in caplog.text
     await service.close()
 
 

@@ -18,8 +18,8 @@ from compute.identity import NodeKey
 from compute.models.loading import load_local_model, load_span
 from compute.models.sources import resolve
 from compute.runner.engine import Engine, EngineOptions
-from compute.server.handler import ServiceOptions
 from compute.server.service import SessionService
+from compute.server.service_options import ServiceOptions
 from compute.server.terms import ServedTerms
 from compute.types import Codec, Row, SessionId, Span, StepHeader, WireDType
 from compute.wire.codecs import decode, encode

@@ -11,7 +11,7 @@ import torch
 from compute.models.loading import load_span
 from compute.models.sources import ModelFiles
 from compute.models.span import LoadedSpan
-from compute.server.handler import ServiceOptions
+from compute.server.service_options import ServiceOptions
 from compute.server.serving_terms import kernel_class, lossless_dtypes, terms_of
 from compute.types import Codec, Row, Span, StepHeader, WireDType
 from compute.wire.codecs import encode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from compute.errors import BadMessage, BadRequest, CacheFull, ComputeError, Draining, Overloaded, SessionMismatch
-from compute.server.session import (
+from compute.server.decisions import (
     Abandon,
     Decisions,
     End,
     OpenEngine,
-    Phase,
     RunStep,
     SendAck,
     SendHeartbeat,
     SendOpened,
     SendRefusal,
-    SessionMachine,
-    SessionTimes,
 )
+from compute.server.service_options import SessionTimes
+from compute.server.session import Phase, SessionMachine
 from compute.server.terms import ServedTerms
 from compute.types import Codec, Row, SessionId, Span, StepHeader, WireDType
 from compute.wire.codecs import EncodedTensor
@@ -172,6 +172,16 @@ def test_the_end_of_the_stream_abandons_the_step(idle: SessionMachine, step_of: 
     assert kinds(idle.end_of_stream()) == [Abandon, End]
 
 
+def test_a_step_that_found_no_room_may_come_again(idle: SessionMachine, step_of: Build) -> None:
+    error = Overloaded("no room", retry_after_s=1.0)
+    assert idle.thrown_away(error, 1.0) == (SendRefusal(error),)
+    assert kinds(idle.message(step_of(0), 2.0)) == [SendAck, RunStep]
+
+
+def test_a_large_message_out_of_place_ends_the_session(machine: SessionMachine) -> None:
+    assert isinstance(refusal(machine.thrown_away(Overloaded("no room"), 1.0)), Overloaded)
+
+
 # ---------------------------------------------------------------- time
 
 
@@ -232,6 +242,18 @@ def test_times_that_cannot_work_are_refused(changes: dict[str, Any]) -> None:
         SessionTimes(**changes)
 
 
+def test_a_message_on_its_way_is_no_silence_and_no_use(idle: SessionMachine) -> None:
+    for now in range(10, int(TIMES.unused_timeout_s), 10):
+        idle.heard(float(now))
+        assert not any(isinstance(decision, End) for decision in idle.tick(float(now)))
+    assert "no step came" in str(refusal(idle.tick(TIMES.unused_timeout_s)))
+
+
+def test_bytes_without_an_open_do_not_hold_a_stream(machine: SessionMachine) -> None:
+    machine.heard(TIMES.open_timeout_s - 1)
+    assert "SessionOpen" in str(refusal(machine.tick(TIMES.open_timeout_s)))
+
+
 # ---------------------------------------------------------------- leaving
 
 
@@ -253,6 +275,22 @@ def test_a_second_drain_can_only_shorten_the_grace(idle: SessionMachine) -> None
     idle.drain(0.0, 100.0)
     assert idle.deadline == pytest.approx(4.0)
     assert kinds(idle.drain(1.0, 0.0)) == [SendRefusal, End]
+
+
+def test_an_endless_grace_asks_and_never_ends(idle: SessionMachine, step_of: Build) -> None:
+    assert idle.drain(0.0, math.inf) == (SendHeartbeat(True),)
+    for seq in range(20):
+        now = 100.0 * seq
+        assert kinds(idle.message(step_of(seq), now)) == [SendAck, RunStep]
+        assert idle.step_answered(now)
+        assert idle.tick(now + TIMES.idle_heartbeat_s) == (SendHeartbeat(True),)
+
+
+def test_a_node_that_stays_after_all_says_so_with_its_next_heartbeat(idle: SessionMachine) -> None:
+    idle.drain(0.0, 20.0)
+    idle.stay()
+    assert idle.tick(TIMES.idle_heartbeat_s) == (SendHeartbeat(False),)
+    assert not any(isinstance(decision, End) for decision in idle.tick(20.0))
 
 
 def test_a_session_that_opens_while_the_node_leaves_learns_it_with_the_opening(
@@ -354,6 +392,13 @@ class AnyClient(RuleBasedStateMachine):
     @rule()
     def keepalive(self) -> None:
         self.take(self.machine.message(Keepalive(), self.now))
+
+    @rule(is_complete=st.booleans())
+    def large_message(self, is_complete: bool) -> None:
+        if is_complete and self.machine.phase is Phase.IDLE:
+            self.take(self.machine.thrown_away(Overloaded("no room"), self.now))
+        else:
+            self.machine.heard(self.now)
 
     @rule(how=st.sampled_from(["close", "eof", "garbage"]))
     @precondition(lambda self: self.machine.next_seq > 1)

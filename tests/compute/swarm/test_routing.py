@@ -13,11 +13,12 @@ from compute.identity import NO_CHAIN, NodeKey
 from compute.swarm.paths import boundaries
 from compute.swarm.records import PeerState, ProviderRecord
 from compute.swarm.routing import (
+    _SPREAD,
     Hop,
     RouteRequest,
     _hop,
     _is_usable,
-    _weight,
+    _unit_hash,
     coverage,
     explain,
     missing_blocks,
@@ -60,6 +61,12 @@ swarms = st.lists(
         for n, (span, us, q, free) in enumerate(entries)
     ]
 )
+
+
+def _weight(hop: Hop, request: RouteRequest) -> float:
+    """What the hop costs a whole generation, by the definition; equal providers differ by the client's liking."""
+    plain = request.new_tokens * hop.cost.token_s + hop.cost.prefill_s + hop.cost.cache_short_s
+    return plain * (1 + _SPREAD * _unit_hash(request.seed, hop.peer))
 
 
 def naive_best(request: RouteRequest, records: Sequence[ProviderRecord], rtt_s: dict[PeerId, float]) -> float | None:

@@ -103,6 +103,7 @@ server_messages = st.one_of(
         st.integers(10, 60_000),
         st.integers(1, 2**31),
         st.integers(1024, 2**32 - 1),
+        st.binary(min_size=16, max_size=16),
         u32,
     ),
     st.builds(StepAck, u64),

@@ -10,37 +10,12 @@ import pytest
 import torch
 
 from compute.client.contracts import HopTimes
-from compute.client.hop import HopConnection
 from compute.errors import BadMessage, ComputeError, Draining, LinkLost
 from compute.types import Codec, Row, SessionId, WireDType
 from compute.wire.codecs import EncodedTensor, encode
-from compute.wire.messages import Heartbeat, Keepalive, SessionOpen, SessionOpened, StepAck
+from compute.wire.messages import Heartbeat, Keepalive, SessionOpened, StepAck
 
 Run = Callable[[Any], Any]
-RTT_S = 0.01
-
-
-@pytest.fixture
-def open_hop(swarm: Any, session_terms: Any) -> Callable[..., Any]:
-    """Opens a hop on a provider of the swarm."""
-
-    async def open_it(provider: Any, **times: float) -> HopConnection:
-        terms = session_terms()
-        request = SessionOpen(
-            session_id=SessionId(b"s" * 16),
-            client_key=b"c" * 32,
-            provider_key=provider.key.public_key,
-            network_id=terms.network_id,
-            model_root=terms.model_root,
-            span=provider.span,
-            codec=Codec.RAW,
-            dtype=WireDType.FP32,
-            lanes=terms.lanes_max,
-            max_tokens=terms.max_tokens,
-        )
-        return await HopConnection.open(swarm, request, terms.width, HopTimes(**times), RTT_S)
-
-    return open_it
 
 
 def tokens(n: int) -> EncodedTensor:
@@ -147,7 +122,7 @@ def test_a_refused_opening_is_the_refusal(swarm: Any, open_hop: Any, in_virtual_
 
 @pytest.mark.parametrize(
     "message",
-    [StepAck(0), StepAck(7), SessionOpened(SessionId(b"s" * 16), "", "", "", 400, 16, 1 << 20)],
+    [StepAck(0), StepAck(7), SessionOpened(SessionId(b"s" * 16), "", "", "", 400, 16, 1 << 20, bytes(16))],
 )
 def test_messages_out_of_place_end_the_hop(swarm: Any, open_hop: Any, in_virtual_time: Run, message: Any) -> None:
     async def story() -> None:
