@@ -1,0 +1,1 @@
+"""The chain half: an embedded chain that runs the real runtime, and its clients."""
