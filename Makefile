@@ -6,12 +6,12 @@ BIN    := $(VENV)/bin
 UV     := .uv-env/bin/uv
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: run test setup lint types imports unit wire format clean
+.PHONY: run test setup lint types imports rust runtime unit wire format clean
 
 run: setup
 	@$(BIN)/peerz-node run
 
-test: setup lint types imports unit
+test: setup lint types imports rust unit
 
 setup: $(VENV)/.done
 
@@ -38,6 +38,21 @@ types: $(VENV)/.done
 imports: $(VENV)/.done
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-logo
+
+# The target directory is shared between clones (PEERZ_CARGO_TARGET): the first build takes long, the next ones do not.
+rust:
+ifeq ($(shell command -v cargo),)
+	@echo "==> rust: cargo is not installed, the checks of pallets/ are left out"
+else
+	@echo "==> rust"
+	@pallets/cargo fmt --all --check
+	@pallets/cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@pallets/cargo test --workspace --quiet --features peerz-runtime/runtime-benchmarks,peerz-runtime/try-runtime
+endif
+
+# The WASM that the embedded chain executes, from the sources in pallets/.
+runtime: $(VENV)/.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pallets/build-runtime
 
 unit: $(VENV)/.done
 	@echo "==> tests"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from peerz_node import lean_imports
 from peerz_node.errors import ChildFailed
 
 _PR_SET_PDEATHSIG = 1
@@ -38,7 +39,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 def _own_environment() -> dict[str, str]:
     """Ours without the user's settings: a node that a command starts for itself must not join the user's swarm."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PEERZ_")}
-    kept = {name: os.environ[name] for name in ("PEERZ_CACHE",) if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PEERZ_CACHE", lean_imports.VARIABLE) if name in os.environ}
     return {**inherited, **kept, "PEERZ_CONFIG": os.devnull}
 
 

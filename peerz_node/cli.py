@@ -9,17 +9,23 @@ from typing import Any
 import click
 
 from peerz_node import options
+from peerz_node.commands.account import account
 from peerz_node.commands.bench import bench
+from peerz_node.commands.chain import chain
 from peerz_node.commands.chat import chat
 from peerz_node.commands.generate import generate
+from peerz_node.commands.gov import gov
+from peerz_node.commands.identity import identity
 from peerz_node.commands.model import model
+from peerz_node.commands.register import register
 from peerz_node.commands.run import run
 from peerz_node.commands.status import status
+from peerz_node.commands.wallet import balance, bond, epoch, leave, rewards, transfer, unbond, withdraw
 from peerz_node.errors import EXIT_INTERRUPTED
 from peerz_node.invocation import Invocation, PeerzGroup
 from peerz_node.runtime import end_well_on_sigterm, install_signals, prepare_environment, quiet_libraries
 
-_BEFORE_COMMANDS = frozenset({"model", "peer", "log_json"})
+_BEFORE_COMMANDS = frozenset({"model", "peer", "identity", "log_json"})
 """Group options that also make sense with a command behind them."""
 
 
@@ -32,6 +38,7 @@ _BEFORE_COMMANDS = frozenset({"model", "peer", "log_json"})
 @click.option("--compute", is_flag=True, help="Serve blocks of a model: be a provider.")
 @options.model
 @options.peer
+@options.identity
 @options.provider
 @options.common
 @click.version_option(package_name="peerz", prog_name="peerz-node")
@@ -74,7 +81,9 @@ def _without_command(ctx: click.Context, compute: bool, ready_file: Path | None)
         click.echo(ctx.get_help())
 
 
-for command in (chat, generate, status, model, run, bench):
+for command in (chat, generate, status, identity, model, run, chain, bench):
+    cli.add_command(command)
+for command in (account, balance, transfer, register, bond, unbond, withdraw, leave, rewards, epoch, gov):
     cli.add_command(command)
 
 

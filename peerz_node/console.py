@@ -50,7 +50,7 @@ def progress_display(*, enabled: bool = True) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+    with Bars(*columns, TimeRemainingColumn(compact=True), console=console, transient=True) as bars:
         tasks: dict[str, int] = {}
 
         def show(what: str, done: int, total: int) -> None:

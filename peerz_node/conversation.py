@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compute.errors import CallerError, Refused
+from compute.errors import CallerError, Refused, Unauthorised
 from peerz_node.console import spinner
 from peerz_node.generation import Answer, Generator, Sampling, describe, route_of, show_text, swarm_generator
 from peerz_node.invocation import Interrupts
@@ -84,6 +84,8 @@ def _turn(conversation: Conversation, line: str) -> None:
             answer = conversation.say(line, show_text)
     except KeyboardInterrupt:
         click.echo("\n[stopped]", err=True)
+    except Unauthorised:
+        raise  # asking again does not help
     except (CallerError, Refused) as error:  # the conversation can go on: after /reset, or after a while
         click.echo(f"\n[{error}]", err=True)
     else:

@@ -40,6 +40,7 @@ def demonstrate(prompt: str, max_new_tokens: int) -> None:
     sampling = Sampling(max_new_tokens=max_new_tokens, greedy=True)
     with tempfile.TemporaryDirectory(prefix="peerz-run-") as directory, providers(Path(directory)) as addresses:
         settings = load_settings(None, {"model": MODEL, "peer": tuple(addresses), "greedy": True})
+        settings = settings.model_copy(update={"identity": None})  # that of a provider which may run beside this
         swarm = _through_the_swarm(settings, prompt, sampling)
     with spinner("the same on this machine alone"):
         local = _alone(settings, prompt, sampling)

@@ -5,6 +5,7 @@ ComputeError
 │   └── ConfigurationError   a file, variable or option that cannot be used
 └── NodeError
     ├── ChildFailed          a process that this command supervises ended too early
+    ├── ChainFailed          a chain that cannot start, does not answer, or refuses a call
     └── TokensDiffer         the swarm's greedy tokens are not the local model's
 """
 
@@ -26,6 +27,10 @@ class ConfigurationError(CallerError):
 
 class ChildFailed(NodeError):
     """A supervised process ended before it was asked to."""
+
+
+class ChainFailed(NodeError):
+    """A chain cannot start, does not answer, or refuses what it is asked."""
 
 
 class TokensDiffer(NodeError):

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from peerz_node import lean_imports
 from peerz_node.console import spinner
 from peerz_node.errors import ConfigurationError
+from peerz_node.identity_file import client_key
 from peerz_node.runtime import quiet_weight_bars
 from peerz_node.text_stream import IncrementalText, TokenStream
 
@@ -140,12 +142,21 @@ def load_tokenizer(files: ModelFiles) -> Any:
 def swarm_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the swarm that `settings.peer` leads to; the connection ends with the context."""
     name, peers = required_model(settings), required_peers(settings)
+    lean_imports.load("compute.client.model", "compute.client.swarm_client")
     from compute.client.model import AutoDistributedModelForCausalLM
+    from compute.client.swarm_client import ClientOptions
+    from compute.client.swarm_view import ViewOptions
     from compute.models.sources import resolve
 
     quiet_weight_bars()
     files = resolve(name)
-    with AutoDistributedModelForCausalLM.from_pretrained(files.name, initial_peers=peers) as model:
+    options = ClientOptions(view=ViewOptions(codec=settings.codec))
+    with (
+        client_key(settings.identity) as key,
+        AutoDistributedModelForCausalLM.from_pretrained(
+            files.name, initial_peers=peers, key=key, options=options
+        ) as model,
+    ):
         yield Generator(model, load_tokenizer(files))
 
 
@@ -153,6 +164,7 @@ def swarm_generator(settings: Settings) -> Iterator[Generator]:
 def local_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the whole stock model in this process."""
     name = required_model(settings)
+    lean_imports.load("compute.models.loading")
     import torch
 
     from compute.models.loading import load_local_model

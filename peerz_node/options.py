@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from compute.types import Precision, Span
+from compute.types import Codec, Precision, Span
 from peerz_node.sizes import parse_bytes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,7 +43,19 @@ model = click.option("--model", metavar="NAME", help="A demo name, a directory, 
 peer = click.option(
     "--peer", multiple=True, metavar="ADDR", help="Address of a running node, as it printed it. May be repeated."
 )
+chain = click.option("--chain", metavar="URL", help="A chain's JSON-RPC.  [default: ws://127.0.0.1:9944]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text for people.")
+identity = click.option(
+    "--identity",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Key file, made when absent.  [default: of a provider ~/.local/share/peerz/node.key, else a new key each run]",
+)
+codec = click.option(
+    "--codec",
+    type=click.Choice([codec.name.lower() for codec in Codec]),
+    help="How hidden states travel: raw as they are, block8 in a quarter of the bytes, rounded.  [default: raw]",
+)
 ready_file = click.option(
     "--ready-file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -79,10 +91,10 @@ provider = _stack(
     click.option("--cache-bytes", type=size, metavar="N", help="Bound on all sessions' keys and values, e.g. 2GiB."),
     ready_file,
     click.option(
-        "--identity",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="PATH",
-        help="Key file; made when absent.  [default: ~/.local/share/peerz/node.key]",
+        "--allow",
+        multiple=True,
+        metavar="PEER_ID",
+        help="Serve this peer, and nobody who is not named. May be repeated.  [default: everybody]",
     ),
     click.option(
         "--threads",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from compute.swarm.routing import RouteRow
 from compute.types import Span
 
 
@@ -28,46 +29,27 @@ class ProviderView:
 
 
 @dataclass(frozen=True, slots=True)
-class HopView:
-    """One hop of the planned route and what a token costs there, in milliseconds."""
-
-    peer_id: str
-    span: Span
-    parts_ms: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ModelView:
     """One model in the swarm.
 
     Args:
+        replicas: for each block, how many providers serve it now.
+        missing: the maximal runs of blocks that nobody serves now.
         route: None when it was not asked for; empty when there is none.
+        route_ms: expected milliseconds per token on that route.
     """
 
     name: str
     root: str
     n_blocks: int
     providers: tuple[ProviderView, ...]
-    route: tuple[HopView, ...] | None = None
+    replicas: tuple[int, ...]
+    missing: tuple[Span, ...]
+    route: tuple[RouteRow, ...] | None = None
     route_ms: float | None = None
-
-    @property
-    def replicas(self) -> tuple[int, ...]:
-        """For each block, how many providers serve it now."""
-        counts = [0] * self.n_blocks
-        for provider in self.providers:
-            if provider.state == "online":
-                for block in range(provider.span.start, min(provider.span.end, self.n_blocks)):
-                    counts[block] += 1
-        return tuple(counts)
-
-    @property
-    def missing(self) -> tuple[Span, ...]:
-        return missing_spans(self.replicas)
 
     def as_json(self) -> dict[str, Any]:
         """For `status --json`: spans as `[start, end]`."""
-        route = None if self.route is None else [_plain(asdict(hop)) for hop in self.route]
         return {
             "model": self.name,
             "model_root": self.root,
@@ -76,25 +58,13 @@ class ModelView:
             "missing": [[span.start, span.end] for span in self.missing],
             "replicas": list(self.replicas),
             "providers": [_plain(asdict(provider)) for provider in self.providers],
-            "route": route,
+            "route": None if self.route is None else [_plain(asdict(row)) for row in self.route],
             "route_ms": self.route_ms,
         }
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "span": [values["span"]["start"], values["span"]["end"]]}
-
-
-def missing_spans(replicas: Sequence[int]) -> tuple[Span, ...]:
-    """The maximal runs of blocks that nobody serves."""
-    spans: list[Span] = []
-    start = 0
-    for block, count in enumerate([*replicas, 1]):
-        if count:
-            if start < block:
-                spans.append(Span(start, block))
-            start = block + 1
-    return tuple(spans)
 
 
 def coverage_bar(replicas: Sequence[int], width: int = 60) -> str:

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from peerz_node import lean_imports
 from peerz_node.console import progress_display
 from peerz_node.errors import EXIT_INTERRUPTED
 from peerz_node.generation import required_model
 from peerz_node.identity_file import claimed_identity
 from peerz_node.logs import adopt_library_logs
 from peerz_node.readiness import check_ready_path, remove_ready_file, write_ready_file
-from peerz_node.runtime import quick_imports
 
 if TYPE_CHECKING:
     from compute.server.provider import Provider
@@ -73,8 +73,8 @@ def provide(settings: Settings, ready_file: Path | None) -> NoReturn:
     if ready_file is not None:
         check_ready_path(ready_file)
     with claimed_identity(settings.identity) as identity:
-        with quick_imports():
-            from peerz_node.provider_factory import build_provider  # the slow import: Ctrl-C still works as usual here
+        lean_imports.load("peerz_node.provider_factory")  # the slow part: Ctrl-C still works as usual here
+        from peerz_node.provider_factory import build_provider
 
         adopt_library_logs()
         provider = build_provider(settings, identity)
@@ -91,6 +91,8 @@ async def _serve(provider: Provider, settings: Settings, ready_file: Path | None
         if ready_file is not None:
             write_ready_file(ready_file, facts)
         announce(facts, json_lines=settings.log_json)
+        if settings.allow and not settings.log_json:
+            click.echo(f"private: chat needs --identity with one of {len(settings.allow)} allowed peer ids", err=True)
         await signals.any.wait()
         if not signals.now.is_set():
             logger.info("draining", extra={"timeout_s": settings.drain_timeout})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compute.server.provider import Provider, ProviderOptions
+from compute.types import PeerId
 from peerz_node.runtime import quiet_weight_bars
 from peerz_node.settings import Settings
 
@@ -28,6 +29,7 @@ def provider_options(settings: Settings, identity: Path) -> ProviderOptions:
         precision=settings.precision,
         cache_bytes=settings.cache_bytes,
         identity_path=identity,
+        allowed_peers=None if settings.allow is None else frozenset(map(PeerId, settings.allow)),
         threads=settings.threads,
         device=settings.device,
     )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 from peerz_node.errors import EXIT_TERMINATED
@@ -26,6 +23,7 @@ _QUIET_ENVIRONMENT = {
     "HF_HUB_VERBOSITY": "error",
     "BITSANDBYTES_NOWELCOME": "1",
     "HIVEMIND_LOGLEVEL": "ERROR",
+    "TQDM_DISABLE": "1",  # transformers draws a bar over a GGUF file that its own switch leaves on
 }
 _NOISY = ("transformers", "bitsandbytes", "huggingface_hub", "hivemind", "torch", "filelock", "urllib3")
 
@@ -43,6 +41,8 @@ def quiet_libraries() -> None:
     warnings.simplefilter("ignore")
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # The libp2p daemon logs an error whenever its end of a connection is closed, which is how every command ends.
+    logging.getLogger("hivemind.p2p.p2p_daemon").setLevel(logging.CRITICAL)
 
 
 def quiet_weight_bars() -> None:
@@ -50,19 +50,6 @@ def quiet_weight_bars() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-
-
-@contextmanager
-def quick_imports() -> Iterator[None]:
-    """Keeps the garbage collector away while libraries load.
-
-    torch and transformers make millions of objects that stay: looking at them again and again costs 0.7 of 8.6 s here.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def install_signals() -> None:

@@ -17,14 +17,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from compute.types import Precision, Span
-from peerz_node.addresses import check_listen_address, check_peer_address
+from compute.types import Codec, Precision, Span
+from peerz_node.addresses import check_chain_url, check_listen_address, check_peer_address, check_peer_id
 from peerz_node.errors import ConfigurationError
 from peerz_node.sizes import parse_bytes
 
 ENV_PREFIX = "PEERZ_"
-_ENV_ONLY = frozenset({"PEERZ_CONFIG", "PEERZ_DEBUG"})
-"""Options of one run rather than settings: not allowed in the file."""
+_ENV_ONLY = frozenset({"PEERZ_CONFIG", "PEERZ_DEBUG", "PEERZ_LEAN_IMPORTS", "PEERZ_CARGO_TARGET"})
+"""Of one run, or of the build, rather than settings: not allowed in the file."""
 
 
 def _as_tuple(value: object) -> object:
@@ -42,8 +42,26 @@ def _as_bytes(value: object) -> object:
     return parse_bytes(value) if isinstance(value, str) else value
 
 
+def _as_codec(value: object) -> object:
+    """A codec by its name, as people write it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return Codec[value.upper()]
+    except KeyError:
+        raise ValueError(f"{value!r} is no codec; write {' or '.join(codec.name.lower() for codec in Codec)}") from None
+
+
+def _somebody(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if value == ():
+        raise ValueError("it names nobody; name at least one peer id, or leave it out to serve everybody")
+    return value
+
+
 PeerAddress = Annotated[str, AfterValidator(check_peer_address)]
 ListenAddress = Annotated[str, AfterValidator(check_listen_address)]
+ChainUrl = Annotated[str, AfterValidator(check_chain_url)]
+AllowedPeer = Annotated[str, AfterValidator(check_peer_id)]
 
 
 class Settings(BaseSettings):
@@ -55,14 +73,18 @@ class Settings(BaseSettings):
 
     model: str | None = None
     peer: Annotated[tuple[PeerAddress, ...], NoDecode, BeforeValidator(_as_tuple)] = ()
+    identity: Path | None = None
     cache: Path | None = None
+    chain: ChainUrl | None = None
     log_json: bool = False
 
     blocks: Annotated[Span | None, NoDecode, BeforeValidator(_as_span)] = None
     listen: Annotated[tuple[ListenAddress, ...], NoDecode, BeforeValidator(_as_tuple)] = ()
     precision: Precision = Precision.FP32
     cache_bytes: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_as_bytes)] = None
-    identity: Path | None = None
+    allow: Annotated[
+        tuple[AllowedPeer, ...] | None, NoDecode, AfterValidator(_somebody), BeforeValidator(_as_tuple)
+    ] = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     device: str = "cpu"
     drain_timeout: Annotated[float, Field(ge=0, le=86_400)] = 30.0
@@ -73,6 +95,7 @@ class Settings(BaseSettings):
     temperature: Annotated[float, Field(gt=0, le=100)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     no_chat_template: bool = False
+    codec: Annotated[Codec, BeforeValidator(_as_codec)] = Codec.RAW
 
 
 def default_config_path(environ: Mapping[str, str] = os.environ) -> Path:

@@ -33,7 +33,7 @@ def _bar(view: ModelView) -> RenderableType:
     text.append("]  ")
     if view.missing:
         text.append(f"nobody serves {spans_text(view.missing)}", style="red")
-    else:
+    elif view.replicas:
         text.append(f"all served, by at least {min(view.replicas)}")
     return text
 
@@ -71,5 +71,6 @@ def _route(view: ModelView) -> Iterator[RenderableType]:
     total = f", {view.route_ms:.1f} ms per token" if view.route_ms is not None else ""
     yield Text(f"route of a client here, now{total}:")
     for hop in view.route:
-        costs = ", ".join(f"{name} {ms:.1f} ms" for name, ms in hop.parts_ms.items())
-        yield Text(f"  {hop.span!s:>8}  …{hop.peer_id[-8:]}  {costs}")
+        costs = f"round trip {hop.rtt_ms:.1f} ms, queue {hop.queue_ms:.1f} ms, compute {hop.compute_ms:.1f} ms"
+        notes = f"  ({', '.join(hop.notes)})" if hop.notes else ""
+        yield Text(f"  {hop.span!s:>8}  …{hop.peer[-8:]}  {costs}{notes}")

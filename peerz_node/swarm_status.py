@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from peerz_node import lean_imports
 from peerz_node.console import spinner, stdout_console
 from peerz_node.generation import required_peers
+from peerz_node.identity_file import client_key
 from peerz_node.status_text import renderables
 
 if TYPE_CHECKING:
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
 def show_status(settings: Settings, *, with_route: bool, as_json: bool) -> None:
     """Prints the overview of one model, or of all that the swarm knows."""
     required_peers(settings)
+    lean_imports.load("peerz_node.swarm_reader")
     from peerz_node.swarm_reader import read_swarm
 
-    with spinner("asking the swarm", enabled=not as_json):
-        views = asyncio.run(read_swarm(settings, with_route=with_route))
+    with client_key(settings.identity) as key, spinner("asking the swarm", enabled=not as_json):
+        views = asyncio.run(read_swarm(settings, key, with_route=with_route))
     if as_json:
         click.echo(json.dumps({"models": [view.as_json() for view in views]}))
     else:

@@ -153,15 +153,17 @@ class EvidenceStore:
 
     def _make_room(self, kind: EvidenceKind, n_bytes: int) -> bool:
         """Whether a record of `n_bytes` fits now."""
-        sizes = {path: path.stat().st_size for each in EvidenceKind for path in self._paths(each)}
-        lesser = self._paths(EvidenceKind.WRONG_RECEIPT) if kind is EvidenceKind.EQUIVOCATION else []
-        lesser.sort(key=lambda path: path.stat().st_mtime)
-        while len(sizes) >= self._records_max or sum(sizes.values()) + n_bytes > self._bytes_max:
+        found = {path: path.stat() for each in EvidenceKind for path in self._paths(each)}
+        total = sum(stat.st_size for stat in found.values())
+        proves_less = _prefix(EvidenceKind.WRONG_RECEIPT) if kind is EvidenceKind.EQUIVOCATION else None
+        lesser = [path for path in found if proves_less is not None and path.name.startswith(proves_less)]
+        lesser.sort(key=lambda path: found[path].st_mtime)
+        while len(found) >= self._records_max or total + n_bytes > self._bytes_max:
             if not lesser:
                 return False
             latest = lesser.pop()
-            latest.unlink()
-            del sizes[latest]
+            latest.unlink(missing_ok=True)  # another process may make room as well
+            total -= found.pop(latest).st_size
         return True
 
     def _paths(self, kind: EvidenceKind) -> list[Path]:

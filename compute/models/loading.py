@@ -34,6 +34,9 @@ from compute.types import Precision, Span
 
 logger = logging.getLogger(__name__)
 
+_NOWHERE = torch.device("meta")
+_INITIAL_VALUES = frozenset({"torch.nn.init", "transformers.initialization"})
+
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
@@ -202,20 +205,27 @@ def _device(name: str) -> torch.device:
 
 
 def _skeleton(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
-    with torch.device("meta"), _WithoutInitialValues():
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+    with _ParametersWithoutMemory():
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    return model.to(_NOWHERE)
 
 
-class _WithoutInitialValues(TorchFunctionMode):
-    """Calls of `torch.nn.init` do nothing. For tensors without memory they have no effect but to load torch's compiler,
-    in which such tensors get their random values: 1.5 s and 100 MiB."""
+class _ParametersWithoutMemory(TorchFunctionMode):
+    """Makes what modules leave empty for their weights on the meta device, and leaves it as it is.
+
+    Not `torch.device("meta")`, under which the stock code would compute its tables without values too: for arithmetic
+    without values torch loads its compiler and sympy, 2 s and 100 MiB. The tables (a few kilobytes) are real until the
+    model as a whole goes to the meta device.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == torch.nn.init.__name__:
+        if getattr(func, "__module__", None) in _INITIAL_VALUES:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs = {**kwargs, "device": _NOWHERE}
         return func(*args, **kwargs)
 
 
@@ -254,9 +264,9 @@ def _rotary(model: Any, family: Family, config: PretrainedConfig, device: torch.
 def _initialise_buffers(part: torch.nn.Module, model: Any) -> None:
     """Buffers that no checkpoint holds (rotary frequencies, embedding scales) get their values from the stock code."""
     for module in part.modules():
-        empty = [name for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
-        for name in empty:
-            setattr(module, name, torch.empty_like(module.get_buffer(name), device="cpu"))
+        empty = [(name, buffer) for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        for name, buffer in empty:
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
         if empty:
             model._init_weights(module)
 

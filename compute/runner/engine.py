@@ -29,11 +29,11 @@ from compute.runner.device import Device
 from compute.runner.engine_types import (
     EngineOptions,
     EngineStats,
+    HeldByClient,
     OpenSession,
     StepInProgress,
     StepResult,
     bytes_held,
-    bytes_held_by_client,
     free_cores,
 )
 from compute.runner.groups import DecodeGroups
@@ -67,7 +67,8 @@ class Engine:
         self._steps: dict[StepKey, StepInProgress] = {}
         self._training: dict[StepKey, tuple[Callable[[], Any], asyncio.Future[Any]]] = {}
         self._keys = itertools.count()
-        self._room = RoomQueue(options.cache_bytes, lambda: bytes_held_by_client(self._sessions.values()))
+        self._room = RoomQueue(options.cache_bytes, HeldByClient(self._pool, self._sessions))
+        self._served_at = 0
         self._sharing = PrefixSharing(
             self._runner.shape, self._pool, loaded.dtype, loaded.span.start, options.share_between_clients
         )
@@ -189,7 +190,8 @@ class Engine:
         """The step's lanes, paid for. Waits its turn for room until `cache_wait_s` have passed."""
 
         def attempt() -> bool:
-            owner.draft = owner.state.begin(header)
+            # Room may come while the lane is being put on a shared head, which must find what was compared.
+            owner.draft = owner.state.begin(header) if owner.may_step.is_set() else None
             return owner.draft is not None
 
         with self._pool.held_back():
@@ -229,7 +231,10 @@ class Engine:
 
     def _room_was_made(self) -> None:
         """Something ended: who waits for room may get it, and lanes between steps may come to share."""
-        self._room.serve()
+        if self._served_at != (before := self._pool.n_changes):  # most steps end without a change
+            self._room.serve()
+            # Under a batch lanes grow, and give back at any moment; otherwise only the attempts changed something.
+            self._served_at = before if self._running else self._pool.n_changes
         self._wake.set()
 
     async def _run_step(self, owner: OpenSession, step: StepInProgress) -> None:

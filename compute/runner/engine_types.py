@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 
 from compute.errors import ComputeError
 from compute.runner.cache import LaneCache
-from compute.runner.pool import Segment
+from compute.runner.pool import CachePool, Segment
 from compute.runner.room import Asker
 from compute.runner.scheduler import SchedulerOptions, StepKey
 from compute.runner.sessions import Draft, SessionLanes
-from compute.types import Row, StepHeader
+from compute.types import Row, SessionId, StepHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,23 @@ def bytes_held_by_client(sessions: Iterable[OpenSession]) -> dict[str, int]:
         by_client.setdefault(session.client, []).append(session)
     held = {client: bytes_held(theirs) for client, theirs in by_client.items()}
     return {client: n_bytes for client, n_bytes in held.items() if n_bytes}
+
+
+class HeldByClient:
+    """`bytes_held_by_client`, counted anew only when the pool has changed: it looks at all lanes, and a full cache asks
+    for it with every step that waits."""
+
+    def __init__(self, pool: CachePool, sessions: Mapping[SessionId, OpenSession]) -> None:
+        self._pool = pool
+        self._sessions = sessions
+        self._counted_at = -1
+        self._held: Mapping[str, int] = {}
+
+    def __call__(self) -> Mapping[str, int]:
+        if self._counted_at != self._pool.n_changes:
+            self._counted_at = self._pool.n_changes
+            self._held = bytes_held_by_client(self._sessions.values())
+        return self._held
 
 
 def free_cores() -> int:

@@ -2,7 +2,7 @@
 
 A fingerprint only says where it is worth to compare keys and values. It decides nothing: two prefixes are the same when
 the bytes of their keys and values are. So it reads no more than the first elements of every row, which tell any two
-prompts apart that are not made to look alike, and costs microseconds on the event loop.
+prompts apart that are not made to look alike, and costs the event loop a millisecond for the longest step.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Fingerprint = tuple[bytes, ...]
 """Entry `i` stands for the first `(i + 1) * CHUNK_TOKENS` tokens."""
 
 
-def fingerprint_of(span: Span, hidden: torch.Tensor) -> Fingerprint:
-    """Of the whole chunks of `hidden` `[tokens, width]`, in the dtype of the blocks, that go into blocks `span` at
+def fingerprint_of(span: Span, hidden: torch.Tensor, dtype: torch.dtype) -> Fingerprint:
+    """Of the whole chunks of `hidden` `[tokens, width]` that go into blocks `span`, which compute in `dtype`, at
     position 0."""
     n_chunks = hidden.shape[0] // CHUNK_TOKENS
-    rows = hidden[: n_chunks * CHUNK_TOKENS, :_ELEMENTS].contiguous().cpu().view(torch.uint8).numpy()
+    rows = hidden[: n_chunks * CHUNK_TOKENS, :_ELEMENTS].to("cpu", dtype).contiguous().view(torch.uint8).numpy()
     running = hashlib.blake2b(f"{span.start}:{span.end}".encode(), digest_size=_HASH_BYTES)
     hashes = []
     for i in range(n_chunks):

@@ -14,6 +14,8 @@ class CachePool:
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
+        self.n_changes = 0
+        """Times that bytes were taken or given back: as long as it stays, so does who holds what."""
         self._used = 0
         self._is_held_back = False
         self._lock = threading.Lock()
@@ -37,11 +39,13 @@ class CachePool:
             if n_bytes and (self._is_held_back or self._used + n_bytes > self.bytes_max):
                 return False
             self._used += n_bytes
+            self.n_changes += bool(n_bytes)
             return True
 
     def give_back(self, n_bytes: int) -> None:
         with self._lock:
             self._used -= n_bytes
+            self.n_changes += bool(n_bytes)
             if self._used < 0:
                 raise AssertionError("more cache was given back than taken")
 

@@ -96,7 +96,7 @@ class PrefixSharing:
         enough."""
         if row.position or row.n_tokens < _TOKENS_MIN:
             return
-        lane.fingerprint = fingerprint_of(owner.state.span, hidden.to(self._dtype))
+        lane.fingerprint = fingerprint_of(owner.state.span, hidden, self._dtype)
         self._put(_Due(owner, lane))
 
     async def run_due(self, sessions: Collection[OpenSession], on_device: OnDevice) -> bool:

@@ -8,8 +8,8 @@ Evidence is fixed-width and stands on its own: it names the key and the network,
 `verify_evidence` needs nothing else. `WRONG_RECEIPT` has the one receipt that did not fit its step. What the step was
 is known to its client alone, so that is a record and proves nothing to others; its signature may be the wrong part.
 
-A proof says that one key signed two things for one `(session, seq)`. Session ids are chosen by clients: a client that
-opens two sessions under one id can bring an honest provider into that position. See docs/protocol.md.
+A proof says that one key signed two things for one `(session, seq)`. No client can bring an honest provider there by
+opening two sessions under one id: the id in receipts is made by both ends (`receipt_session_id`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from compute.client.swarm_client import SwarmClient
 from compute.models.loading import load_span
 from compute.models.sources import ModelFiles
 from compute.runner.blocks import BatchRow, BlockRunner
-from compute.runner.cache import CachePool, LaneCache
+from compute.runner.cache import LaneCache
+from compute.runner.pool import CachePool
 from compute.types import Row, Span
 from peerz_node.bench.record import Figure, median_figure
 from peerz_node.bench.workload import at_once, decode, embeddings, prefill

@@ -13,6 +13,8 @@ from peerz_node.invocation import Invocation
 @click.command(short_help="Talk to a model that the swarm serves.")
 @options.model
 @options.peer
+@options.identity
+@options.codec
 @options.sampling
 @options.common
 @click.pass_obj

@@ -15,6 +15,8 @@ from peerz_node.invocation import Invocation
 @click.argument("prompt", metavar="PROMPT")
 @options.model
 @options.peer
+@options.identity
+@options.codec
 @options.sampling
 @options.no_chat_template
 @click.option("--local", is_flag=True, help="Run the whole model on this machine instead: for comparison.")

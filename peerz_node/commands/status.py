@@ -13,6 +13,7 @@ from peerz_node.invocation import Invocation
 @click.command(short_help="Who serves which blocks, how fast, what is missing.")
 @options.model
 @options.peer
+@options.identity
 @click.option("--route", is_flag=True, help="Plan the route that a client would take now, and explain its cost.")
 @options.as_json
 @options.common

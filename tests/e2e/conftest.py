@@ -83,14 +83,20 @@ def start_provider(demo_model: Path, tmp_path: Path) -> Iterator[Providers]:
 
 
 @pytest.fixture(scope="module")
-def two_providers(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningProvider]]:
-    """Blocks 0:15 and 15:30 of the demo model, in fp32."""
+def start_shared_provider(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
+    """Like `start_provider`, for providers that the tests of a module share."""
     providers = Providers(tmp_path_factory.mktemp("providers"))
     try:
-        first = providers("0:15")
-        yield [first, providers("15:30", peer=first.address)]
+        yield providers
     finally:
         providers.close()
+
+
+@pytest.fixture(scope="module")
+def two_providers(start_shared_provider: Providers) -> list[RunningProvider]:
+    """Blocks 0:15 and 15:30 of the demo model, in fp32."""
+    first = start_shared_provider("0:15")
+    return [first, start_shared_provider("15:30", peer=first.address)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from peerz_node.addresses import check_listen_address, check_peer_address
+from peerz_node.addresses import check_chain_url, check_listen_address, check_peer_address, check_peer_id
 
 PEER_ID = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
 
@@ -44,7 +44,55 @@ def test_what_is_no_address_says_what_to_write(address: str, reason: str) -> Non
     assert reason in str(caught.value)
 
 
-def test_one_listens_on_an_address_without_a_peer() -> None:
-    assert check_listen_address("/ip4/0.0.0.0/tcp/0") == "/ip4/0.0.0.0/tcp/0"
-    with pytest.raises(ValueError, match="names a peer"):
-        check_listen_address(f"/ip4/0.0.0.0/tcp/1/p2p/{PEER_ID}")
+@pytest.mark.parametrize("address", ["/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/31337"])
+def test_one_listens_on_a_numeric_address_and_a_port(address: str) -> None:
+    assert check_listen_address(address) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        (f"/ip4/0.0.0.0/tcp/1/p2p/{PEER_ID}", "names a peer"),
+        ("/dns4/node.example.org/tcp/1", "is a name"),
+        ("/ip4/0.0.0.0/udp/31337", "plain TCP only"),
+        ("/ip4/0.0.0.0/udp/31337/quic-v1", "udp/31337/quic-v1"),
+        ("/ip4/0.0.0.0/tcp/31337/ws", "tcp/31337/ws"),
+        ("0.0.0.0:31337", "no address of libp2p"),
+    ],
+)
+def test_where_a_node_cannot_listen_it_says_where_it_can(address: str, reason: str) -> None:
+    with pytest.raises(ValueError, match="write") as caught:
+        check_listen_address(address)
+    assert reason in str(caught.value)
+    assert "/ip4/0.0.0.0/tcp/31337" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "me", PEER_ID[:-1], PEER_ID[:-1] + "0", f"/p2p/{PEER_ID}", "ü", "1" * 5000])
+def test_what_is_no_peer_id_says_how_to_get_one(text: str) -> None:
+    assert check_peer_id(PEER_ID) == PEER_ID
+    with pytest.raises(ValueError, match="peerz-node identity"):
+        check_peer_id(text)
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:9944", "ws://localhost:1/", "wss://chain.example.org", "ws://[::1]:9"])
+def test_urls_of_chains_are_taken(url: str) -> None:
+    assert check_chain_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "9944",
+        "127.0.0.1:9944",
+        "http://127.0.0.1:9944",
+        "ws://",
+        "ws://:9944",
+        "ws://h:x",
+        "ws://me:word@h",
+        "ws://[",
+    ],
+)
+def test_other_urls_are_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ValueError, match="is no URL of a chain; write for example ws://"):
+        check_chain_url(url)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import json
 import os
 import re
 import signal
@@ -17,16 +19,29 @@ import pytest
 
 import compute.errors
 import peerz_node.errors
-from compute.errors import ComputeError, NoRoute
-from compute.types import Span
+from compute.errors import (
+    AddressInUse,
+    BadReceipt,
+    CacheFull,
+    ComputeError,
+    NoRoute,
+    SelfTestFailed,
+    Unauthorised,
+    UnknownModel,
+)
+from compute.identity import public_key_of
+from compute.models.sources import ModelFiles
+from compute.types import Codec, PeerId, Span
 from peerz_node.cli import cli
+from peerz_node.errors import ChildFailed, TokensDiffer
+from peerz_node.generation import Answer
 from peerz_node.invocation import Failure, Interrupts, failure_of
 from peerz_node.settings import Settings
 
 A = "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
 B = A.replace("192.0.2.1", "192.0.2.2")
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["chat", "generate", "status", "model", "run"]
+COMMANDS = ["chat", "generate", "status", "identity", "model", "run", "chain", "bench"]
 
 
 def said(result: click.testing.Result) -> str:
@@ -70,6 +85,17 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0
 
 
+def test_libraries_draw_no_bars_of_their_own() -> None:
+    code = (
+        "from peerz_node.runtime import quiet_libraries\n"
+        "quiet_libraries()\n"
+        "from tqdm.auto import tqdm\n"
+        "list(tqdm(range(3)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -86,6 +112,8 @@ def test_help_loads_nothing_heavy() -> None:
         (["generate"], "Missing argument 'PROMPT'"),
         (["generate", "x", "--top-p", "0"], "'--top-p'"),
         (["generate", "x", "--max-new-tokens", "0"], "'--max-new-tokens'"),
+        (["generate", "x", "--codec", "zip"], "'zip' is not one of 'raw', 'block8'"),
+        (["--allow", "x", "chat"], "--allow serves blocks and takes no command"),
         (["generat"], "No such command 'generat'"),
         (["model", "import", "/none.gguf"], "does not exist"),
     ],
@@ -106,6 +134,11 @@ def test_wrong_use_ends_with_two_and_says_what(peerz: Any, arguments: list[str],
         (["--config", "/none.toml", "model", "list"], "there is no configuration file /none.toml"),
         (["--compute", "--model", "m", "--ready-file", "/none/ready"], "no directory /none"),
         (["status"], "no peer was given; add --peer"),
+        (["--compute", "--model", "m", "--allow", "me"], "--allow cannot be used: 'me' is no peer id"),
+        (
+            ["--compute", "--model", "m", "--listen", "/dns/a/tcp/1"],
+            "--listen cannot be used: '/dns/a/tcp/1' is a name",
+        ),
         (["status", "--peer", "localhost:4711"], "--peer cannot be used: 'localhost:4711' is no address of libp2p"),
     ],
 )
@@ -128,6 +161,7 @@ def settings_of_generate(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings
 
 def test_options_reach_the_command(peerz: Any, settings_of_generate: list[Any]) -> None:
     arguments = ["--peer", A, "--peer", B, "--greedy", "--seed", "7", "--temperature", "0.5", "--top-p", "0.8"]
+    arguments += ["--codec", "block8", "--identity", "me.key"]
     result = peerz(
         "generate", "hi", "--model", "m", *arguments, "--max-new-tokens", "9", "--no-chat-template", "--json"
     )
@@ -136,8 +170,29 @@ def test_options_reach_the_command(peerz: Any, settings_of_generate: list[Any]) 
     assert (settings.model, settings.peer, settings.greedy, settings.seed) == ("m", (A, B), True, 7)
     assert (settings.temperature, settings.top_p, settings.max_new_tokens) == (0.5, 0.8, 9)
     assert settings.no_chat_template
+    assert (settings.codec, settings.identity) == (Codec.BLOCK8, Path("me.key"))
     assert prompt == "hi"
     assert more == {"as_json": True, "local": False}
+
+
+def test_an_identity_prints_its_peer_id_alone(peerz: Any, tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "me.key"
+    first, again = peerz("identity", "--identity", str(path)), peerz("--identity", str(path), "identity", "--json")
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    peer_id = first.stdout.strip()
+    assert public_key_of(PeerId(peer_id))
+    assert json.loads(again.stdout) == {"peer_id": peer_id, "identity": str(path)}
+    assert path.stat().st_mode & 0o777 == 0o600
+    own = json.loads(peerz("identity", "--json").stdout)
+    assert own["identity"] == str(tmp_path / "data" / "peerz" / "node.key")
+    assert own["peer_id"] != peer_id
+
+
+def test_a_file_that_is_no_key_ends_with_three(peerz: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.key").write_text("hello")
+    result = peerz("identity", "--identity", str(tmp_path / "x.key"))
+    assert result.exit_code == 3
+    assert "is no Peerz key file" in result.stderr
 
 
 def test_options_before_and_behind_a_command_are_one(peerz: Any, settings_of_generate: list[Any]) -> None:
@@ -223,11 +278,52 @@ def error_classes() -> list[type[ComputeError]]:
     return sorted({c for c in members if issubclass(c, ComputeError)}, key=lambda c: c.__name__)
 
 
-def test_exit_codes_are_documented() -> None:
+def documented_codes() -> list[int]:
     page = (ROOT / "docs" / "cli.md").read_text()
     table = page[page.index("## Exit codes") :]
-    documented = {int(n) for n in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
-    assert documented == {c.exit_code for c in error_classes()} | {0, 2, 70, 130, 143}
+    return [int(n) for n in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
+
+
+def test_exit_codes_are_documented() -> None:
+    assert set(documented_codes()) == {c.exit_code for c in error_classes()} | {0, 2, 70, 130, 143}
+
+
+FAILURES: dict[int, ComputeError] = {
+    1: ChildFailed("a node ended at start"),
+    3: UnknownModel("no model 'x'"),
+    4: NoRoute("nobody serves 3:9", missing=[Span(3, 9)]),
+    5: CacheFull("no room"),
+    6: BadReceipt("its signature does not check"),
+    7: Unauthorised("this provider is private"),
+    8: SelfTestFailed("a kernel gives other numbers"),
+    9: AddressInUse("port 1 is in use"),
+    10: TokensDiffer("from token 3 on"),
+}
+
+
+CODES_WITH_TESTS_OF_THEIR_OWN = {0, 2, 70, 130, 143}
+
+
+def test_each_documented_code_has_a_test() -> None:
+    assert sorted(documented_codes()) == sorted(FAILURES.keys() | CODES_WITH_TESTS_OF_THEIR_OWN)
+
+
+@pytest.mark.parametrize("exit_code", FAILURES)
+def test_a_failure_ends_a_command_with_its_code(peerz: Any, monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
+    monkeypatch.setattr("peerz_node.generation.generate_once", failing(FAILURES[exit_code]))
+    result = peerz("generate", "x")
+    assert (result.exit_code, result.stderr) == (exit_code, f"peerz-node: {FAILURES[exit_code]}\n")
+
+
+def test_a_demo_whose_tokens_differ_ends_with_ten(peerz: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    swarm, local = (Answer("", tokens, (1,), 1.0, 1.0) for tokens in ((5, 6, 7), (5, 6, 8)))
+    monkeypatch.setattr("peerz_node.demo.fetch", lambda name: ModelFiles(name, tmp_path))
+    monkeypatch.setattr("peerz_node.demo.providers", lambda directory: contextlib.nullcontext([A]))
+    monkeypatch.setattr("peerz_node.demo._through_the_swarm", lambda *_: swarm)
+    monkeypatch.setattr("peerz_node.demo._alone", lambda *_: local)
+    result = peerz("run")
+    assert result.exit_code == 10
+    assert "differ from the local model's from token 2 on" in result.stderr
 
 
 @pytest.mark.parametrize("kind", error_classes(), ids=lambda c: c.__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from peerz_node.errors import ConfigurationError
-from peerz_node.identity_file import claimed_identity
+from peerz_node.identity_file import claimed_identity, client_key
 from peerz_node.readiness import check_ready_path, write_ready_file
 
 
@@ -56,6 +56,29 @@ def test_a_named_identity_is_used_once_at_a_time(tmp_path: Path) -> None:
             pass
     with claimed_identity(key):
         pass
+
+
+def test_clients_share_an_identity_but_not_with_a_provider(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "me.key"
+    with client_key(path) as one, client_key(path) as other:
+        assert one is not None
+        assert other is not None
+        assert one.peer_id == other.peer_id
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(ConfigurationError, match="another running node holds"), claimed_identity(path):
+            pass
+    with (
+        claimed_identity(path),
+        pytest.raises(ConfigurationError, match=r"me\.key; choose another --identity"),
+        client_key(path),
+    ):
+        pass
+
+
+def test_a_client_without_a_key_file_leaves_nothing_behind(tmp_path: Path) -> None:
+    with client_key(None) as key:
+        assert key is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_identity_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from compute.errors import BadRequest, NoRoute
-from compute.types import Span
+from compute.errors import BadRequest, NoRoute, Unauthorised
+from compute.types import Codec, Span
 from peerz_node.conversation import Conversation, converse
 from peerz_node.demo import first_difference
 from peerz_node.errors import ConfigurationError
-from peerz_node.generation import Answer, Generator, Sampling, answer_json, describe, generate_once, route_of
+from peerz_node.generation import (
+    Answer,
+    Generator,
+    Sampling,
+    answer_json,
+    describe,
+    generate_once,
+    route_of,
+    swarm_generator,
+)
+from peerz_node.identity_file import load_key
 from peerz_node.settings import Settings
 
 PEER = "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
@@ -208,11 +219,42 @@ def test_ctrl_c_stops_an_answer_and_a_refusal_is_shown_and_the_chat_goes_on(
     assert said.out.endswith("ok3\n")
 
 
+def test_a_chat_with_a_private_provider_ends_at_once(chat: Any, model: Model) -> None:
+    model.errors.append(Unauthorised("ask its owner"))
+    with pytest.raises(Unauthorised):
+        chat("a", "b")
+    assert len(model.calls) == 1
+    assert model.session.closed
+
+
 def test_a_lost_swarm_ends_a_chat(chat: Any, model: Model) -> None:
     model.errors.append(NoRoute("nobody serves blocks 0:4"))
     with pytest.raises(NoRoute):
         chat("a")
     assert model.session.closed
+
+
+def test_codec_and_identity_reach_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import contextlib
+
+    from compute.models.sources import ModelFiles
+
+    seen: dict[str, Any] = {}
+
+    def from_pretrained(name: str, **more: Any) -> Any:
+        seen.update(more, name=name)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("compute.models.sources.resolve", lambda name: ModelFiles(name, tmp_path))
+    monkeypatch.setattr("compute.client.model.AutoDistributedModelForCausalLM.from_pretrained", from_pretrained)
+    monkeypatch.setattr("peerz_node.generation.load_tokenizer", lambda files: None)
+    settings = Settings(model="m", peer=(PEER,), codec=Codec.BLOCK8, identity=tmp_path / "me.key")
+    with swarm_generator(settings):
+        assert seen["options"].view.codec is Codec.BLOCK8
+        assert seen["key"].peer_id == load_key(tmp_path / "me.key").peer_id
+    with swarm_generator(Settings(model="m", peer=(PEER,))):
+        assert seen["options"].view.codec is Codec.RAW
+        assert seen["key"] is None
 
 
 def test_generate_once_prints_json_or_text(chat: Any, model: Model, capsys: pytest.CaptureFixture[str]) -> None:

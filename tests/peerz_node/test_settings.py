@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from compute.types import Precision, Span
+from compute.types import Codec, Precision, Span
 from peerz_node.errors import ConfigurationError
 from peerz_node.settings import Settings, load_settings
 
@@ -75,6 +75,21 @@ def test_lists_and_sizes_can_be_written_in_the_environment(monkeypatch: pytest.M
     assert settings.greedy
 
 
+def test_everybody_is_allowed_unless_somebody_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = A.rpartition("/")[2], "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
+    assert load_settings(None, {}).allow is None
+    config = write(tmp_path / "c.toml", f'allow = ["{one}", "{other}"]')
+    assert load_settings(config, {}).allow == (one, other)
+    monkeypatch.setenv("PEERZ_ALLOW", f"{other},{one}")
+    assert load_settings(config, {}).allow == (other, one)
+    assert load_settings(config, {"allow": (one,)}).allow == (one,)
+
+
+def test_a_codec_is_named_as_people_write_it(tmp_path: Path) -> None:
+    assert load_settings(None, {}).codec is Codec.RAW
+    assert load_settings(write(tmp_path / "c.toml", 'codec = "block8"'), {}).codec is Codec.BLOCK8
+
+
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no configuration file .*/none\.toml"):
         load_settings(tmp_path / "none.toml", {})
@@ -122,6 +137,10 @@ def test_an_unknown_variable_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyP
         ("model", "[1]", "string"),
         ("peer", '["localhost:4711"]', "no address of libp2p"),
         ("listen", '"/ip4/0.0.0.0"', "no address of libp2p"),
+        ("listen", '["/ip4/0.0.0.0/udp/1/quic-v1"]', "plain TCP only"),
+        ("allow", "[]", "names nobody"),
+        ("allow", '["me"]', "'me' is no peer id"),
+        ("codec", '"zip"', "raw or block8"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_source_and_why(tmp_path: Path, key: str, value: str, reason: str) -> None:

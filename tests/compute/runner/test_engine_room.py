@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from engine_steps import WHOLE, EngineOf, sid, soon, step_header, tokens
@@ -169,3 +171,32 @@ async def test_a_full_cache_refuses_new_sessions_but_those_with_a_claim(engine_o
     with pytest.raises(CacheFull):
         await engine.open(sid(2), "greedy", WHOLE, 1, 1000)
     await engine.open(sid(3), "modest", WHOLE, 1, 1000)
+
+
+async def test_steps_that_free_nothing_do_not_look_at_everybody_again(engine_of: EngineOf) -> None:
+    """Where the cache is full, every look at who holds what would cost each step of everybody."""
+    engine = await engine_of(cache_tokens=128, cache_wait_s=30.0)
+    for i, client in enumerate("abcd"):
+        await engine.open(sid(i), client, WHOLE, 1, 1000)
+    await engine.step(sid(0), step_header((0, 0, 90)), tokens(90))
+    waiting = [asyncio.create_task(engine.step(sid(i), step_header((0, 0, 10)), tokens(10))) for i in (1, 2)]
+    await soon()
+    serves: list[None] = []
+    looks: list[None] = []
+    sessions = engine._sessions.values
+    room: Any = engine._room
+    serve = room.serve
+    room.serve = lambda: serves.append(None) or serve()
+    room._held._sessions = SimpleNamespace(values=lambda: looks.append(None) or sessions())
+    for position in range(90, 110):
+        await engine.step(sid(0), step_header((0, position, 1)), tokens(1))
+    assert serves == []
+    waiting.append(asyncio.create_task(engine.step(sid(3), step_header((0, 0, 10)), tokens(10))))
+    await soon()
+    assert looks == []
+    assert not any(step.done() for step in waiting)
+    engine.close(sid(0))
+    assert looks
+    await asyncio.gather(*waiting[:2])
+    engine.close(sid(1))
+    await waiting[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from engine_steps import TOLERANCE, WHOLE, EngineOf, delta_error, held, settled, sid, step_header, tokens
+from engine_steps import TOLERANCE, WHOLE, EngineOf, delta_error, held, settled, sid, soon, step_header, tokens
 
 from compute.errors import BadRequest
 from compute.models.span import LoadedSpan
@@ -240,6 +240,40 @@ async def test_a_lane_written_anew_in_the_meantime_is_not_put_on_the_head(
     whole = torch.cat([tokens(200, seed=5), tokens(1, seed=6)])
     expected = naive_outputs(loaded_of("llama"), WHOLE, whole)
     assert delta_error(got.hidden, expected[200:], whole[200:]) < TOLERANCE
+
+
+async def test_a_step_that_waits_for_room_begins_only_when_its_lane_is_on_the_head(
+    engine_of: EngineOf, gate_of: Any, loaded_of: Callable[..., LoadedSpan]
+) -> None:
+    """The older session is about to write its lane anew, and gets its room in the middle of the join."""
+    engine = await engine_of(cache_tokens=1324, cache_wait_s=30.0)
+    for i in range(3):
+        await engine.open(sid(i), "c", WHOLE, 1, 1000)
+    await engine.step(sid(0), step_header((0, 0, 200)), tokens(200))
+    await engine.step(sid(2), step_header((0, 0, 400)), tokens(400, seed=2))
+    gate = gate_of(engine)
+    young = asyncio.create_task(engine.step(sid(1), step_header((0, 0, 200)), tokens(200)))
+    await held(gate)
+    anew = asyncio.create_task(engine.step(sid(0), step_header((0, 0, 300)), tokens(300, seed=5)))
+    await soon()
+    device: Any = engine._device
+    run = device.run
+
+    def run_and_make_room(work: Any) -> Any:
+        if engine._sharing.is_running and len(engine._sharing.heads) == 1:
+            engine.close(sid(2))
+        return run(work)
+
+    device.run = run_and_make_room
+    gate.open.set()
+    await asyncio.gather(young, anew)
+    await settled(engine)
+    assert sid(2) not in engine._sessions
+    engine.check_integrity()
+    got = await engine.step(sid(0), step_header((0, 300, 1)), tokens(1, seed=6))
+    whole = torch.cat([tokens(300, seed=5), tokens(1, seed=6)])
+    expected = naive_outputs(loaded_of("llama"), WHOLE, whole)
+    assert delta_error(got.hidden, expected[300:], whole[300:]) < TOLERANCE
 
 
 async def test_a_failure_while_sharing_fails_no_step(engine_of: EngineOf, caplog: pytest.LogCaptureFixture) -> None:

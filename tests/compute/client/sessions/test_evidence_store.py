@@ -107,6 +107,28 @@ def test_a_proof_takes_the_place_of_the_latest_mere_record(store_of: Any, tmp_pa
     assert {record.evidence for record in store.records()} == {equivocation(n).evidence for n in (2, 3)}
 
 
+def test_files_that_come_and_go_meanwhile_are_no_trouble(
+    store_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes a record, and makes room too, while this one looks for room."""
+    store = store_of(records_max=2)
+    for n in range(2):
+        store.keep(wrong_receipt(n))
+    look = EvidenceStore._paths
+
+    def look_and_change(self: EvidenceStore, kind: Any) -> list[Path]:
+        found = look(self, kind)
+        for path in tmp_path.glob("evidence/wrong-receipt-*"):
+            os.utime(path, (1, 1))
+        (tmp_path / "evidence" / f"wrong-receipt-{len(list(tmp_path.rglob('*')))}.json").write_bytes(b"{}")
+        return found
+
+    monkeypatch.setattr(EvidenceStore, "_paths", look_and_change)
+    store.keep(equivocation(3))
+    monkeypatch.undo()
+    assert equivocation(3).evidence in {record.evidence for record in store.records()}
+
+
 def test_bytes_are_bounded_too(store_of: Any, tmp_path: Path) -> None:
     store = store_of(bytes_max=RECORD_BYTES_MAX)
     for n in range(20):

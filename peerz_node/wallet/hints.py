@@ -1,0 +1,112 @@
+"""What to do about a refusal of the chain, by the name of the error. A test asks for every error of the pallet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_WAIT = "look at `peerz-node epoch` and try again then"
+_GOVERNANCE = "only governance makes this call: check what it sends"
+_VALIDATOR = "a validator's program makes this call: update it, or report it"
+
+HINTS: Final[dict[str, str]] = {
+    # Not the pallet's
+    "FundsUnavailable": "`peerz-node balance` shows what is free",
+    "Underflow": "`peerz-node balance` shows what is free",
+    "NotExpendable": "leave at least 0.001 PRZ on the account",
+    "BelowMinimum": "send at least 0.001 PRZ to a new account",
+    "BadOrigin": "only governance makes this call",
+    # Everywhere
+    "Paused": "governance has stopped the network: wait until it goes on",
+    "NotPaused": _GOVERNANCE,
+    "InvalidParameters": _GOVERNANCE,
+    "UnknownRole": "`peerz-node gov roles` lists them",
+    "TooManyRoles": _GOVERNANCE,
+    "BadRoleName": _GOVERNANCE,
+    "BadRoleTerms": _GOVERNANCE,
+    "BuiltInKind": _GOVERNANCE,
+    "RoleDisabled": "choose a role that is on: `peerz-node gov roles`",
+    "WrongRoleKind": "choose another role: `peerz-node gov roles`",
+    # Bonds
+    "ZeroAmount": "name an amount above zero",
+    "BondTooSmall": "`peerz-node balance` shows what is bonded",
+    "BelowMinimumBond": "bond more first: `peerz-node bond`; to unbond all of it, leave the role first",
+    "TooManyUnbonding": "withdraw what is due first: `peerz-node withdraw`",
+    "NothingToWithdraw": "`peerz-node balance` shows from which epoch on it can be withdrawn",
+    "Accused": "wait until it is decided",
+    # Registry
+    "UnknownSubject": "check its number with `peerz-node balance`",
+    "NotOwner": "sign with the account that registered it: --account",
+    "TooManySubjects": "wait until somebody leaves",
+    "AlreadyRegistered": "there is nothing left to do",
+    "AlreadyLeft": "there is nothing left to do",
+    "StillActive": "leave first: `peerz-node leave`",
+    "TooEarly": _WAIT,
+    "TooManyValidators": "wait until one leaves",
+    "ModelExists": "somebody registered it before",
+    "TooManyModels": "leave one of them first",
+    "BadModelShape": "check --blocks, --params-per-block and --width",
+    "BadModelRoot": "check --root with `peerz-node model inspect`",
+    "WrongPhase": _WAIT,
+    # Node keys
+    "NoNodeKey": "bind one: `peerz-node register provider`",
+    "BindingExpired": "check this machine's clock",
+    "BindingTooLong": "check this machine's clock",
+    "NotARenewal": "the binding there is holds for longer: nothing is to be done",
+    "BadAccountSignature": "check that --chain leads to the chain that you mean",
+    "BadNodeSignature": "check that --chain leads to the chain that you mean",
+    "NodeKeyTaken": "choose another --identity",
+    "UnknownNodeKey": "check --identity",
+    # Votes
+    "VoteTooSmall": "lock more: --lock",
+    "VoteNotSorted": "name each role once",
+    "VoteForClosedRole": "`peerz-node gov roles` lists those that are open",
+    "VoteDoesNotSum": "the shares must sum to 100",
+    "VoteShrinks": "name at least what is locked now, or take the vote back first",
+    "TooManyVoters": "name a smaller vote to replace: --evict",
+    "CannotEvict": "name a vote that is smaller than yours: --evict",
+    "NoVote": "vote first: `peerz-node gov vote`",
+    "VoteRemoved": "there is nothing left to do",
+    "VoteStillCounts": "take it back first",
+    # Epochs
+    "NotAValidator": "the set of an epoch is frozen at its beginning: wait for the next one",
+    "AlreadyCommitted": "there is nothing left to do",
+    "NotCommitted": "wait for the next epoch",
+    "AlreadyRevealed": "there is nothing left to do",
+    "CommitmentMismatch": _VALIDATOR,
+    "WrongLink": _VALIDATOR,
+    "RowNotSorted": _VALIDATOR,
+    "DuplicateEntry": _VALIDATOR,
+    "NotAttestable": _VALIDATOR,
+    "UnitsAboveCapacity": _VALIDATOR,
+    "NotAssigned": _VALIDATOR,
+    "BadWorkRoot": "update the provider's program, or report it",
+    "AlreadyPosted": "there is nothing left to do",
+    "TooManyPlants": _GOVERNANCE,
+    "UnknownPlant": _GOVERNANCE,
+    # Rewards
+    "NothingToClaim": "`peerz-node rewards` lists what there is",
+    "AlreadyClaimed": "there is nothing left to do",
+    "StillWithheld": "`peerz-node rewards` says from which epoch on it is paid",
+    "Forfeited": "a fault was found in that time: a bond avoids withholding",
+    "ClaimExpired": "claim sooner the next time: `peerz-node rewards --claim`",
+    # Disputes
+    "AlreadyReported": "somebody was faster",
+    "DifferentSteps": "they prove nothing: keep looking",
+    "SameReceipt": "they prove nothing: keep looking",
+    "BadReceiptSignature": "they prove nothing against this key",
+    "UnknownSlash": "it was applied or cancelled already",
+    "BreakerOpen": "wait for the next epoch",
+    "OwnSubject": "let another validator look at it",
+    "DisputeExists": "wait until it is decided",
+    "UnknownDispute": "it was decided already",
+    "NoPanelYet": _WAIT,
+    "NotOnPanel": "others were drawn: nothing is to be done",
+    "AlreadyJudged": "there is nothing left to do",
+    "DisputeOver": "close it: nobody can judge it any more",
+    "DisputeHeld": "governance decides it: wait",
+    "DisputeNotHeld": _GOVERNANCE,
+    "UnknownWorkRoot": "somebody was faster, or it was never posted",
+    "BadProof": "it proves nothing: make it from the posted leaves again",
+    "SameLeaf": "they prove nothing: keep looking",
+    "DifferentSessions": "they prove nothing: keep looking",
+}
