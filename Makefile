@@ -23,7 +23,7 @@ $(UV):
 $(VENV)/.done: $(UV) pyproject.toml constraints.txt
 	@echo "==> installing Peerz and its dependencies into $(VENV)"
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	@$(UV) pip install --python $(BIN)/python --constraint constraints.txt --group dev --editable .
+	@$(UV) pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --group dev --editable .
 	@touch $@
 
 lint: $(VENV)/.done

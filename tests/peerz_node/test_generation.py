@@ -237,6 +237,7 @@ def test_a_lost_swarm_ends_a_chat(chat: Any, model: Model) -> None:
 def test_codec_and_identity_reach_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import contextlib
 
+    import compute.client.model  # noqa: F401 -- or it would be imported here first, and keep the `resolve` patched in
     from compute.models.sources import ModelFiles
 
     seen: dict[str, Any] = {}
