@@ -22,7 +22,7 @@ import torch
 from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 from hivemind.utils import get_dht_time
 
-from compute.errors import ComputeError, Draining
+from compute.errors import Draining
 from compute.identity import NodeKey
 from compute.models.manifest import load_or_build_manifest
 from compute.models.progress import Progress, silent
@@ -271,8 +271,8 @@ class Provider:
         del serving  # its weights make room for the new ones
         try:
             await self._start_serving(replace(before, span=span), silent)
-        except (ComputeError, OSError, RuntimeError) as error:
-            logger.warning("blocks %s cannot be served (%s); back to %s", span, error, before.span)
+        except Exception as error:  # whatever it is, this provider has blocks that it can serve
+            logger.warning("blocks %s cannot be served (%r); back to %s", span, error, before.span)
             await self._back_to(before)
         self._settle(self._placement)
         logger.info("serving blocks %s of %s now", self.span, self._options.model)

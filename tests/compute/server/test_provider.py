@@ -380,6 +380,22 @@ async def test_blocks_that_cannot_be_served_send_the_provider_back(
     await open_session(await connect(provider), request_to(provider))
 
 
+async def test_memory_that_does_not_suffice_sends_the_provider_back_too(
+    options: ProviderOptions, provider_of: Build, connect: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = await provider_of(replace(options, blocks=Span(0, 2)))
+
+    async def serve_small(options: Any, joined: Any, placement: Any, progress: Any) -> Serving:
+        if len(placement.span) > 2:
+            raise MemoryError
+        return await serve_span(options, joined, placement, progress)
+
+    monkeypatch.setattr("compute.server.provider.serve_span", serve_small)
+    assert not await provider.move(Span(0, 4))
+    assert (provider.state, provider.span) == (ProviderState.ONLINE, Span(0, 2))
+    await open_session(await connect(provider), request_to(provider))
+
+
 @pytest.mark.usefixtures("even_rates")
 async def test_a_provider_can_be_closed_in_the_middle_of_a_move(
     options: ProviderOptions, provider_of: Build, connect: Build, eventually: Build
