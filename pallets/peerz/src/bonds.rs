@@ -10,7 +10,7 @@ use frame_support::{
 	ensure,
 	pallet_prelude::DispatchResult,
 	traits::{
-		fungible::hold::Mutate,
+		fungible::{hold::Mutate, Inspect},
 		tokens::{Fortitude, Precision, Restriction},
 	},
 };
@@ -28,6 +28,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(kind != RoleKind::Model, Error::<T>::WrongRoleKind);
 		let mut bond = Bonds::<T>::get(&who, role);
 		bond.active = bond.active.checked_add(amount).ok_or(ArithmeticError::Overflow)?;
+		Self::ensure_no_dust(bond.active)?;
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
 		Bonds::<T>::insert(&who, role, bond);
 		Self::deposit_event(Event::Bonded {
@@ -44,6 +45,7 @@ impl<T: Config> Pallet<T> {
 		let terms = Self::role(role)?;
 		let mut bond = Bonds::<T>::get(&who, role);
 		bond.active = bond.active.checked_sub(amount).ok_or(Error::<T>::BondTooSmall)?;
+		Self::ensure_no_dust(bond.active)?;
 		let registered = SlotOf::<T>::get(&who, role)
 			.and_then(Subjects::<T>::get)
 			.is_some_and(|subject| subject.left.is_none());
@@ -68,6 +70,13 @@ impl<T: Config> Pallet<T> {
 			amount,
 			unlock,
 		});
+		Ok(())
+	}
+
+	/// A bond is an entry in the storage like an account: one that is there is worth as much as an account must be.
+	fn ensure_no_dust(active: Balance) -> DispatchResult {
+		let dust = active > 0 && active < T::Currency::minimum_balance();
+		ensure!(!dust, Error::<T>::BelowMinimumBond);
 		Ok(())
 	}
 

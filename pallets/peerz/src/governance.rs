@@ -1,9 +1,9 @@
 //! Beginning, parameters, the pause and the treasury.
 
 use crate::{
-	pallet::{Config, CurrentEpoch, Error, Event, NextReview, Pallet, Params, PausedSince},
+	pallet::{Config, CurrentEpoch, EpochValidators, Error, Event, NextReview, Pallet, Params, PausedSince},
 	params::Parameters,
-	types::Balance,
+	types::{Balance, Phase},
 };
 use frame_support::{
 	ensure,
@@ -29,9 +29,17 @@ impl<T: Config> Pallet<T> {
 		T::PalletId::get().into_sub_account_truncating(b"treasury")
 	}
 
+	/// Whether parameters fit together, and into this runtime: withheld pay must become payable before it expires.
+	fn are_valid(parameters: &Parameters) -> bool {
+		parameters.is_valid() && parameters.withheld_epochs < T::HistoryDepth::get()
+	}
+
 	/// Writes the state of block zero.
 	pub(crate) fn begin(parameters: Parameters, seed: H256) {
-		assert!(parameters.is_valid(), "the genesis parameters do not fit together");
+		assert!(
+			Self::are_valid(&parameters),
+			"the genesis parameters do not fit together"
+		);
 		let phase_end = parameters.commit_blocks.into();
 		let parameters_review = parameters.review_epochs;
 		Params::<T>::put(parameters);
@@ -54,7 +62,14 @@ impl<T: Config> Pallet<T> {
 	}
 
 	pub(crate) fn do_set_parameters(parameters: Parameters) -> DispatchResult {
-		ensure!(parameters.is_valid(), Error::<T>::InvalidParameters);
+		ensure!(Self::are_valid(&parameters), Error::<T>::InvalidParameters);
+		// Rows that are committed were made for the assignment in force: changed under them, all of them would be refused, and
+		// their authors slashed.
+		let epoch = CurrentEpoch::<T>::get();
+		let idle = epoch.phase == Phase::Open
+			|| EpochValidators::<T>::decode_len(Self::attested_in(epoch.index)).unwrap_or(0) == 0;
+		let same = parameters.assignment() == Params::<T>::get().assignment();
+		ensure!(idle || same, Error::<T>::WrongPhase);
 		Params::<T>::put(&parameters);
 		Self::deposit_event(Event::ParametersSet { parameters });
 		Ok(())

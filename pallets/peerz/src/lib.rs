@@ -61,6 +61,7 @@ pub mod pallet {
 	use crate::{params::Parameters, types::*, weights::WeightInfo};
 	use alloc::vec::Vec;
 	use frame_support::{
+		dispatch::WithPostDispatchInfo,
 		pallet_prelude::*,
 		traits::{fungible, UnixTime},
 		weights::WeightMeter,
@@ -419,6 +420,10 @@ pub mod pallet {
 			assert!(
 				T::MaxSubjects::get() <= MAX_ROW,
 				"a row about all subjects would not fit"
+			);
+			assert!(
+				T::MaxValidators::get() < T::MaxSubjects::get(),
+				"nobody could be validated"
 			);
 			assert!(T::HistoryDepth::get() >= 2, "nothing could be claimed");
 			let step = Self::greatest_step_weight();

@@ -232,6 +232,8 @@ impl Parameters {
 			self.reveal_blocks,
 			self.review_epochs,
 			self.vote_reviews,
+			// The panel is drawn in the epoch after the opening.
+			self.dispute_epochs,
 			self.assigned,
 			self.day_epochs,
 			self.class_hold,

@@ -32,10 +32,16 @@ impl<T: Config> Pallet<T> {
 
 	/// Whether there is room for one more subject of `who` in `role`.
 	pub(crate) fn check_can_register(who: &T::AccountId, role: RoleId) -> DispatchResult {
-		ensure!(
-			SubjectCount::<T>::get() < T::MaxSubjects::get(),
-			Error::<T>::TooManySubjects
-		);
+		// Validators always find a slot: with small deposits alone nobody takes them all and keeps new validators out.
+		let kept = match role {
+			VALIDATOR => 0,
+			_ => {
+				let here = ValidatorSlots::<T>::decode_len().unwrap_or(0) as u32;
+				T::MaxValidators::get().saturating_sub(here)
+			}
+		};
+		let taken = SubjectCount::<T>::get().saturating_add(kept);
+		ensure!(taken < T::MaxSubjects::get(), Error::<T>::TooManySubjects);
 		ensure!(!SlotOf::<T>::contains_key(who, role), Error::<T>::AlreadyRegistered);
 		let role = Self::role(role)?;
 		ensure!(role.terms.enabled, Error::<T>::RoleDisabled);
@@ -178,9 +184,12 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_release(who: T::AccountId, index: SubjectIndex) -> DispatchResult {
 		let subject = Self::owned(&who, index)?;
 		let left = subject.left.ok_or(Error::<T>::StillActive)?;
-		let from = left.saturating_add(Params::<T>::get().unbonding_epochs);
-		ensure!(CurrentEpoch::<T>::get().index >= from, Error::<T>::TooEarly);
 		ensure!(Accusations::<T>::get(&who) == 0, Error::<T>::Accused);
+		let from = left.saturating_add(Params::<T>::get().unbonding_epochs);
+		// The subject is what remembers that withheld pay was forfeited: it stays until the last of it has expired.
+		let expired = |fault: EpochIndex| fault.saturating_add(T::HistoryDepth::get()).saturating_add(2);
+		let from = subject.last_fault.map_or(from, |fault| from.max(expired(fault)));
+		ensure!(CurrentEpoch::<T>::get().index >= from, Error::<T>::TooEarly);
 		Self::return_deposit(&who, subject.deposit)?;
 
 		if subject.role == MODEL {

@@ -5,7 +5,7 @@ use crate::{
 		Carried, Config, CurrentBooks, CurrentEpoch, Earnings, Error, Event, Obligations, Pallet, Params, Pools,
 		RoleWeights, Roles, ScarcityOf, SlashRate, Subjects,
 	},
-	types::{Balance, EpochIndex, Phase, Pool, RoleId, SubjectIndex, PPM},
+	types::{Balance, Earning, EpochIndex, Phase, Pool, RoleId, SubjectIndex, PPM},
 };
 use alloc::vec::Vec;
 use frame_support::{
@@ -74,8 +74,12 @@ impl<T: Config> Pallet<T> {
 					},
 				);
 				Carried::<T>::remove(id);
-			} else {
+			} else if Roles::<T>::get(id).is_some_and(|role| role.terms.enabled) {
 				Carried::<T>::insert(id, total);
+			} else {
+				// Nobody may ever earn in a role that is off: the pot has it back, and emits it again.
+				Carried::<T>::remove(id);
+				Obligations::<T>::mutate(|sum| *sum = sum.saturating_sub(total));
 			}
 			Self::deposit_event(Event::PoolClosed {
 				epoch: work,
@@ -146,6 +150,14 @@ impl<T: Config> Pallet<T> {
 		Some(pro_rata(pool.total, points, pool.points))
 	}
 
+	/// Whether a fault that was found since has cost the subject this pay.
+	pub(crate) fn is_forfeited(epoch: EpochIndex, index: SubjectIndex, earning: &Earning<T::AccountId>) -> bool {
+		earning.withheld
+			&& Subjects::<T>::get(index).is_some_and(|subject| {
+				subject.generation == earning.generation && subject.last_fault.is_some_and(|fault| fault >= epoch)
+			})
+	}
+
 	pub(crate) fn do_claim(who: T::AccountId, epoch: EpochIndex, index: SubjectIndex) -> DispatchResult {
 		let mut earning = Earnings::<T>::get(epoch, index).ok_or(Error::<T>::NothingToClaim)?;
 		ensure!(earning.account == who, Error::<T>::NotOwner);
@@ -154,11 +166,7 @@ impl<T: Config> Pallet<T> {
 			earning.payable <= CurrentEpoch::<T>::get().index,
 			Error::<T>::StillWithheld
 		);
-		let forfeited = earning.withheld
-			&& Subjects::<T>::get(index).is_some_and(|subject| {
-				subject.generation == earning.generation && subject.last_fault.is_some_and(|fault| fault >= epoch)
-			});
-		ensure!(!forfeited, Error::<T>::Forfeited);
+		ensure!(!Self::is_forfeited(epoch, index, &earning), Error::<T>::Forfeited);
 		let now = CurrentEpoch::<T>::get();
 		let finalised = epoch < Self::attested_in(now.index) || now.phase == Phase::Open;
 		ensure!(finalised, Error::<T>::WrongPhase);

@@ -56,7 +56,8 @@ impl<T: Config> Pallet<T> {
 				let Some(amount) = Self::worth(epoch, earning.role, earning.points) else {
 					continue;
 				};
-				if earning.account != *account || earning.claimed {
+				let gone = earning.claimed || Self::is_forfeited(epoch, index, &earning);
+				if earning.account != *account || gone {
 					continue;
 				}
 				let (role, payable) = (earning.role, earning.payable);

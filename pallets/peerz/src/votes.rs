@@ -39,7 +39,11 @@ impl<T: Config> Pallet<T> {
 		if former.is_none() && Votes::<T>::count() >= T::MaxVoters::get() {
 			let victim = evict.ok_or(Error::<T>::TooManyVoters)?;
 			let vote = Votes::<T>::get(&victim).ok_or(Error::<T>::NoVote)?;
-			let stale = !Self::vote_counts(&vote, ReviewNumber::<T>::get());
+			// A vote that was taken back is still locked: an eviction by dust would be a way around that.
+			let stale = match vote.unlock {
+				Some(unlock) => CurrentEpoch::<T>::get().index >= unlock,
+				None => !Self::vote_counts(&vote, ReviewNumber::<T>::get()),
+			};
 			ensure!(stale || vote.amount < amount, Error::<T>::CannotEvict);
 			// The newcomer's lock comes first: if it fails, nothing has changed.
 			T::Currency::hold(&HoldReason::Vote.into(), &who, more)?;

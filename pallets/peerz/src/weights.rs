@@ -53,7 +53,8 @@ fn computing(micros: u64, proof_bytes: u64) -> Weight {
 
 impl<T: frame_system::Config> WeightInfo for CountedWeight<T> {
 	fn govern() -> Weight {
-		computing(40, 4_000).saturating_add(T::DbWeight::get().reads_writes(4, 4))
+		// A role's terms are checked against those of all others.
+		computing(40, 6_000).saturating_add(T::DbWeight::get().reads_writes(22, 4))
 	}
 
 	fn bond() -> Weight {
@@ -70,7 +71,8 @@ impl<T: frame_system::Config> WeightInfo for CountedWeight<T> {
 	}
 
 	fn vote() -> Weight {
-		computing(60, 8_000).saturating_add(T::DbWeight::get().reads_writes(8, 5))
+		// Which roles are open is read of each; an eviction changes the holds of two accounts.
+		computing(80, 10_000).saturating_add(T::DbWeight::get().reads_writes(28, 8))
 	}
 
 	fn commit() -> Weight {
@@ -112,9 +114,10 @@ impl<T: frame_system::Config> WeightInfo for CountedWeight<T> {
 
 	fn purge(keys: u32) -> Weight {
 		let count = u64::from(keys);
+		// Each key is found, read and deleted.
 		computing(50 + 2 * count, 2_000)
 			.saturating_add(Weight::from_parts(0, 200).saturating_mul(count))
-			.saturating_add(T::DbWeight::get().reads_writes(6 + count, 6 + count))
+			.saturating_add(T::DbWeight::get().reads_writes(6 + 2 * count, 6 + count))
 	}
 
 	fn close() -> Weight {

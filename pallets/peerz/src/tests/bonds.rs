@@ -1,5 +1,8 @@
 use crate::{mock::*, types::*, Bonds, Error, Event, PRZ};
-use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
+use frame_support::{
+	assert_noop, assert_ok,
+	traits::fungible::{Inspect, InspectHold},
+};
 use sp_runtime::TokenError;
 
 fn held(n: u8) -> u128 {
@@ -26,10 +29,10 @@ fn a_bond_is_held() {
 #[test]
 fn bonds_of_roles_are_apart() {
 	run(|| {
-		assert_ok!(Peerz::bond(signed(1), COMPUTE, 5));
-		assert_ok!(Peerz::bond(signed(1), VALIDATOR, 7));
-		assert_eq!(held(1), 12);
-		assert_noop!(Peerz::unbond(signed(1), COMPUTE, 6), Error::<Test>::BondTooSmall);
+		assert_ok!(Peerz::bond(signed(1), COMPUTE, 5 * PRZ));
+		assert_ok!(Peerz::bond(signed(1), VALIDATOR, 7 * PRZ));
+		assert_eq!(held(1), 12 * PRZ);
+		assert_noop!(Peerz::unbond(signed(1), COMPUTE, 6 * PRZ), Error::<Test>::BondTooSmall);
 	});
 }
 
@@ -49,9 +52,9 @@ fn a_bond_needs_an_amount_a_role_and_funds() {
 #[test]
 fn unbonding_takes_its_time() {
 	run(|| {
-		assert_ok!(Peerz::bond(signed(1), COMPUTE, 10));
-		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 4));
-		assert_eq!(Peerz::bond_of(&account(1), COMPUTE), (6, 4));
+		assert_ok!(Peerz::bond(signed(1), COMPUTE, 10 * PRZ));
+		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 4 * PRZ));
+		assert_eq!(Peerz::bond_of(&account(1), COMPUTE), (6 * PRZ, 4 * PRZ));
 		to_epoch(6);
 		assert_noop!(
 			Peerz::withdraw_unbonded(signed(1), COMPUTE),
@@ -59,15 +62,15 @@ fn unbonding_takes_its_time() {
 		);
 		to_epoch(7);
 		assert_ok!(Peerz::withdraw_unbonded(signed(1), COMPUTE));
-		assert_eq!((held(1), free(1)), (6, WEALTH - 6));
+		assert_eq!((held(1), free(1)), (6 * PRZ, WEALTH - 6 * PRZ));
 	});
 }
 
 #[test]
 fn an_empty_bond_is_forgotten() {
 	run(|| {
-		assert_ok!(Peerz::bond(signed(1), COMPUTE, 10));
-		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 10));
+		assert_ok!(Peerz::bond(signed(1), COMPUTE, 10 * PRZ));
+		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 10 * PRZ));
 		to_epoch(7);
 		assert_ok!(Peerz::withdraw_unbonded(signed(1), COMPUTE));
 		assert!(!Bonds::<Test>::contains_key(account(1), COMPUTE));
@@ -78,7 +81,7 @@ fn an_empty_bond_is_forgotten() {
 fn amounts_of_one_epoch_unbond_together_and_eight_at_once() {
 	run(|| {
 		with_parameters(|p| p.unbonding_epochs = 20);
-		assert_ok!(Peerz::bond(signed(1), COMPUTE, 100));
+		assert_ok!(Peerz::bond(signed(1), COMPUTE, PRZ));
 		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 1));
 		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 1));
 		assert_eq!(Bonds::<Test>::get(account(1), COMPUTE).unbonding.len(), 1);
@@ -100,5 +103,18 @@ fn an_active_validator_keeps_the_least_bond() {
 		let index = crate::SlotOf::<Test>::get(account(1), VALIDATOR).unwrap();
 		assert_ok!(Peerz::leave(signed(1), index));
 		assert_ok!(Peerz::unbond(signed(1), VALIDATOR, 1_000 * PRZ));
+	});
+}
+
+#[test]
+fn no_bond_is_dust() {
+	run(|| {
+		let least = <Balances as Inspect<_>>::minimum_balance();
+		let below = || Error::<Test>::BelowMinimumBond;
+		assert_noop!(Peerz::bond(signed(1), COMPUTE, least - 1), below());
+		assert_ok!(Peerz::bond(signed(1), COMPUTE, least + 1));
+		assert_noop!(Peerz::unbond(signed(1), COMPUTE, 2), below());
+		assert_ok!(Peerz::unbond(signed(1), COMPUTE, 1));
+		assert_ok!(Peerz::unbond(signed(1), COMPUTE, least));
 	});
 }

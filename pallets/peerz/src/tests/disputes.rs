@@ -56,6 +56,28 @@ fn equivocation_is_proved_by_two_receipts() {
 }
 
 #[test]
+fn what_a_fault_forfeits_is_not_paid_after_a_release() {
+	run(|| {
+		HistoryDepth::set(20);
+		three_validators();
+		let index = provider(9);
+		to_epoch(3);
+		agree(&[entry(index, 1_000)]);
+		assert_eq!(Peerz::pending_rewards(&account(9)).len(), 1);
+		assert_ok!(report(9, receipt(9, 5, 1), receipt(9, 5, 2)));
+		assert_ok!(Peerz::leave(signed(9), index));
+		assert!(Peerz::pending_rewards(&account(9)).is_empty());
+		// The time after leaving is over, and nothing was bonded that a slash could wait for.
+		to_epoch(10);
+		assert_noop!(Peerz::release(signed(9), index), Error::<Test>::TooEarly);
+		assert_noop!(Peerz::claim(signed(9), 2, index), Error::<Test>::Forfeited);
+		to_epoch(3 + 20 + 2);
+		assert_ok!(Peerz::release(signed(9), index));
+		assert!(Peerz::claim(signed(9), 2, index).is_err());
+	});
+}
+
+#[test]
 fn a_report_must_prove_something() {
 	run(|| {
 		assert_noop!(
@@ -130,6 +152,8 @@ fn nothing_leaves_while_a_slash_is_pending() {
 		assert_ok!(Peerz::apply_slash(signed(9), 0));
 		assert_eq!(Peerz::bond_of(&account(9), COMPUTE), (0, 800 * PRZ));
 		assert_ok!(Peerz::withdraw_unbonded(signed(9), COMPUTE));
+		// The subject stays as long as there could be pay that the fault forfeited.
+		to_epoch(5 + HistoryDepth::get() + 2);
 		assert_ok!(Peerz::release(signed(9), index));
 	});
 }

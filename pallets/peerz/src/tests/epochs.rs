@@ -1,10 +1,13 @@
-use crate::{mock::*, types::*, Attestations, CurrentEpoch, Earnings, EpochValidators, Error, Event, Seeds, PRZ};
+use crate::{
+	mock::*, types::*, Attestations, CurrentEpoch, Earnings, EpochValidators, Error, Event, Seeds, WorkRoots, PRZ,
+};
 use frame_support::{
-	assert_noop, assert_ok,
+	assert_ok,
 	dispatch::{GetDispatchInfo, Pays},
 	traits::Hooks,
 	weights::Weight,
 };
+use sp_core::H256;
 
 #[test]
 fn an_epoch_goes_through_its_phases() {
@@ -56,15 +59,16 @@ fn new_lengths_count_from_the_next_phase() {
 #[test]
 fn finalising_has_its_time_and_costs_nothing() {
 	run(|| {
-		assert_noop!(Peerz::finalise(signed(1)), Error::<Test>::WrongPhase);
+		// Too early or too late: the caller pays for looking, not for a step.
+		let call = RuntimeCall::Peerz(crate::Call::finalise {});
+		let refused = Peerz::finalise(signed(1)).unwrap_err();
+		assert_eq!(refused.error, Error::<Test>::WrongPhase.into());
+		let step = call.get_dispatch_info().call_weight;
+		assert!(refused.post_info.actual_weight.unwrap().all_lte(step / 10));
 		to_phase(Phase::Finalise);
 		let result = Peerz::finalise(signed(1)).unwrap();
 		assert_eq!(result.pays_fee, Pays::No);
-		let call = RuntimeCall::Peerz(crate::Call::finalise {});
-		assert!(result
-			.actual_weight
-			.unwrap()
-			.all_lte(call.get_dispatch_info().call_weight));
+		assert!(result.actual_weight.unwrap().all_lte(step));
 	});
 }
 
@@ -192,5 +196,34 @@ fn the_past_is_forgotten() {
 		assert_eq!(Earnings::<Test>::iter_prefix(2).count(), 0);
 		assert_eq!(Attestations::<Test>::iter_prefix(2).count(), 0);
 		assert!(Seeds::<Test>::get(2).is_none());
+	});
+}
+
+#[test]
+fn every_purging_step_of_a_block_deletes_something() {
+	let mut ext = new_test_ext();
+	let root = WorkRoot {
+		generation: 0,
+		root: H256::repeat_byte(1),
+		sessions: 1,
+	};
+	ext.execute_with(|| {
+		(0..200).for_each(|index| WorkRoots::<Test>::insert(1, index, root));
+		let epoch = CurrentEpoch::<Test>::get();
+		CurrentEpoch::<Test>::put(Epoch {
+			index: HistoryDepth::get() + 2,
+			phase: Phase::Finalise,
+			..epoch
+		});
+		crate::NextStep::<Test>::put(Step::Purge);
+	});
+	// As on a chain: the keys are in the database, not in the block's overlay.
+	ext.commit_all().unwrap();
+	ext.execute_with(|| {
+		for left in [136, 72, 8, 0] {
+			assert_ok!(Peerz::finalise(signed(60)));
+			assert_eq!(WorkRoots::<Test>::iter().count(), left);
+		}
+		assert_eq!(crate::NextStep::<Test>::get(), Step::Freeze);
 	});
 }

@@ -1,4 +1,4 @@
-use crate::{mock::*, types::*, Error, Event, Parameters, Params, RoleWeights, Roles};
+use crate::{mock::*, types::*, Error, Event, Parameters, Params, RoleWeights, Roles, PRZ};
 use frame_support::{assert_noop, assert_ok};
 use sp_runtime::DispatchError;
 
@@ -82,7 +82,7 @@ fn only_governance_sets_parameters() {
 #[test]
 fn parameters_must_fit_together() {
 	run(|| {
-		let broken: [fn(&mut Parameters); 8] = [
+		let broken: [fn(&mut Parameters); 10] = [
 			|p| p.commit_blocks = 0,
 			|p| p.epoch_blocks = p.commit_blocks + p.reveal_blocks,
 			|p| p.unbonding_epochs = p.dispute_epochs + p.slash_delay + 2,
@@ -91,6 +91,8 @@ fn parameters_must_fit_together() {
 			|p| p.assigned = 129,
 			|p| p.bond_per_unit = 0,
 			|p| p.weight_step = 1_000_001,
+			|p| p.withheld_epochs = HistoryDepth::get(),
+			|p| p.dispute_epochs = 0,
 		];
 		for change in broken {
 			let mut parameters = parameters();
@@ -98,6 +100,26 @@ fn parameters_must_fit_together() {
 			let call = Peerz::set_parameters(root(), parameters);
 			assert_eq!(call, Err(Error::<Test>::InvalidParameters.into()));
 		}
+	});
+}
+
+#[test]
+fn the_assignment_never_changes_under_rows_that_are_being_made() {
+	run(|| {
+		three_validators();
+		let fewer = || {
+			let mut parameters = Params::<Test>::get();
+			(parameters.assign_all_up_to, parameters.assigned) = (0, 1);
+			Peerz::set_parameters(root(), parameters)
+		};
+		to_epoch(3);
+		for phase in [Phase::Commit, Phase::Reveal, Phase::Finalise] {
+			to_phase(phase);
+			assert_eq!(fewer(), Err(Error::<Test>::WrongPhase.into()));
+			with_parameters(|p| p.review_epochs += 1);
+		}
+		to_phase(Phase::Open);
+		assert_ok!(fewer());
 	});
 }
 
@@ -116,7 +138,7 @@ fn a_pause_stops_calls_and_the_clock() {
 		let after = crate::CurrentEpoch::<Test>::get();
 		assert_eq!(after.phase_end, before.phase_end + 50);
 		assert_noop!(Peerz::resume(root()), Error::<Test>::NotPaused);
-		assert_ok!(Peerz::bond(signed(1), COMPUTE, 1));
+		assert_ok!(Peerz::bond(signed(1), COMPUTE, PRZ));
 	});
 }
 

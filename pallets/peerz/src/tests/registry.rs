@@ -38,10 +38,22 @@ fn an_expired_binding_registers_nobody() {
 #[test]
 fn registrations_are_bounded() {
 	run(|| {
-		MaxSubjects::set(1);
+		MaxSubjects::set(3);
+		MaxValidators::set(1);
 		provider(1);
-		bind(2);
-		assert_noop!(Peerz::register_provider(signed(2)), Error::<Test>::TooManySubjects);
+		provider(2);
+		bind(3);
+		assert_noop!(Peerz::register_provider(signed(3)), Error::<Test>::TooManySubjects);
+		// The last slot is kept for the validator, who needs it no more once it has it.
+		validator(4, 1_000 * PRZ);
+		MaxSubjects::set(4);
+		assert_ok!(Peerz::register_provider(signed(3)));
+		MaxValidators::set(2);
+		assert_ok!(Peerz::bond(signed(5), VALIDATOR, 1_000 * PRZ));
+		assert_noop!(
+			Peerz::register_validator(signed(5), link(5, 0)),
+			Error::<Test>::TooManySubjects
+		);
 	});
 }
 

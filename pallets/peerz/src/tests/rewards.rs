@@ -119,6 +119,7 @@ fn unclaimed_rewards_go_to_the_treasury() {
 fn a_reward_outlives_its_subject() {
 	run(|| {
 		MaxSubjects::set(8);
+		MaxValidators::set(3);
 		HistoryDepth::set(20);
 		let (provider, _) = scene();
 		agree(&[entry(provider, 100)]);
@@ -177,5 +178,26 @@ fn scarce_work_weighs_more() {
 		let roles = Peerz::role_weights();
 		assert!(roles[0].effective > before);
 		assert_eq!(roles.iter().map(|role| role.effective).sum::<u32>(), PPM);
+	});
+}
+
+#[test]
+fn a_role_that_is_off_keeps_no_rewards_for_ever() {
+	run(|| {
+		to_epoch(3);
+		let carried = Carried::<Test>::get(DEVELOPER);
+		assert!(carried > 0);
+		let terms = RoleTerms {
+			enabled: false,
+			..crate::Roles::<Test>::get(DEVELOPER).unwrap().terms
+		};
+		assert_ok!(Peerz::change_role(RuntimeOrigin::root(), DEVELOPER, terms));
+		to_phase(Phase::Open);
+		assert_eq!(Carried::<Test>::get(DEVELOPER), 0);
+		// The pot spends what it got back before anything is minted.
+		let before = Balances::total_issuance();
+		to_epoch(4);
+		to_phase(Phase::Open);
+		assert_eq!(Balances::total_issuance() - before, EMISSION - carried - EMISSION / 10);
 	});
 }

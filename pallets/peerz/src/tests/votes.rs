@@ -202,3 +202,17 @@ fn a_stale_vote_can_be_evicted_by_any() {
 		assert_ok!(Peerz::vote(signed(9), shares(ALL_COMPUTE), 10 * PRZ, Some(account(3))));
 	});
 }
+
+#[test]
+fn dust_frees_no_lock_of_a_vote_that_was_taken_back() {
+	run(|| {
+		for n in 1..=8 {
+			assert_ok!(vote(n, ALL_COMPUTE, 100 * PRZ));
+		}
+		assert_ok!(Peerz::remove_vote(signed(3)));
+		let join = |amount| Peerz::vote(signed(9), shares(ALL_COMPUTE), amount, Some(account(3)));
+		assert_noop!(join(10 * PRZ), Error::<Test>::CannotEvict);
+		to_epoch(3);
+		assert_ok!(join(10 * PRZ));
+	});
+}
