@@ -1,3 +1,3 @@
-from peerz_node.cli import main
+from peerz_node.entry import main
 
 main()

@@ -20,14 +20,20 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
+from peerz_node.errors import EXIT_INTERRUPTED
+
 logger = logging.getLogger(__name__)
+
+_SHOW_CURSOR = b"\x1b[?25h"  # a bar may have hidden it
 
 VARIABLE = "PEERZ_LEAN_IMPORTS"
 UNUSED_PARTS = (
@@ -45,12 +51,15 @@ _RELOADABLE = frozenset({"accelerate", "compute", "hivemind", "peerz_node", "sci
 """Packages that may be loaded a second time. torch is none: its operators are registered once per process."""
 
 
-def load(*names: str) -> None:
+def load(*names: str, nothing_begun: bool = False) -> None:
     """Imports modules and what they need, leanly where that works, and in the ordinary way otherwise.
+
+    Args:
+        nothing_begun: there is nothing yet that would have to be ended well: Ctrl-C may end the process at once.
 
     Raises what an ordinary import of them raises.
     """
-    with _without_collector():
+    with _without_collector(), _ended_by_ctrl_c() if nothing_begun else nullcontext():
         if os.environ.get(VARIABLE) != "0":
             before = frozenset(sys.modules)
             try:
@@ -74,6 +83,26 @@ def lean() -> Iterator[None]:
         if "transformers.modeling_utils" not in sys.modules:
             undo.enter_context(_answering_no())
         yield
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends the process, whatever runs: while libraries load, Python runs code (callbacks of the importer, of the
+    collector) in which a KeyboardInterrupt is printed and lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _end_at_once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_at_once(*_: object) -> None:
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _import(names: tuple[str, ...]) -> None:

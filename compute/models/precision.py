@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from compute.errors import BadRequest, UnsupportedModel
-from compute.models.few_rows import quicken
 from compute.models.linears import FORMATS, INT8_THRESHOLD, NF4_BLOCK, Parts
 from compute.types import Precision
 
@@ -64,8 +63,6 @@ def hold_block(block: torch.nn.Module, precision: Precision, device: torch.devic
         install_block(block, quantise_block(block, precision), precision, device)
     else:
         block.to(device=device, dtype=HELD[precision].dtype)
-        if precision is Precision.FP32 and device.type == "cpu":
-            quicken(block)
 
 
 def quantise_block(block: torch.nn.Module, precision: Precision) -> dict[str, torch.Tensor]:

@@ -139,7 +139,10 @@ class SessionMachine:
         return (*told, SendHeartbeat(True)) if self.draining else told
 
     def open_failed(self, error: ComputeError) -> Decisions:
-        return self._end("refused", SendRefusal(error)) if self._phase is Phase.OPENING else ()
+        if self._phase is not Phase.OPENING:
+            return ()
+        self._phase = Phase.NEW  # nothing is in progress that could be abandoned
+        return self._end("refused", SendRefusal(error))
 
     def step_answered(self, now: float) -> bool:
         """Whether the session still lives: then the caller sends the output, with its signed receipt, now."""

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +277,24 @@ class TestParts:
         assert sys.ran == 1  # type: ignore[attr-defined]
         assert importlib.import_module(package) is lazy
         assert lazy.part is part
+
+
+def test_ctrl_c_ends_a_load_in_which_python_would_lose_it(tmp_path: Path) -> None:
+    """Exceptions in a callback of a weak reference are printed and dropped; the process must end all the same."""
+    (tmp_path / "slow_part.py").write_text(
+        textwrap.dedent("""
+            import os, signal, weakref
+
+            class Thing: pass
+
+            thing = Thing()
+            reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+            del thing
+            print("went on")
+        """)
+    )
+    program = "from peerz_node import lean_imports; lean_imports.load('slow_part', nothing_begun=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "")
