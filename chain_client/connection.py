@@ -7,9 +7,9 @@ genesis must be the same.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -31,11 +31,13 @@ from chain_client.errors import (
     StatePruned,
 )
 from chain_client.runtime_api import TYPE_REGISTRY
+from chain_client.worker import Worker
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _MESSAGE_CHARS_MAX = 300
+_FAREWELL_S = 1.0
 _STATE_PRUNED_CODES = frozenset({4003, -32000})
 _BROKEN = (OSError, websocket.WebSocketException)
 
@@ -57,7 +59,8 @@ class Connection:
             raise BadArgument(f"{url[:200]!r} is no address of a chain; write ws://HOST:PORT or wss://HOST:PORT")
         self.url = url
         self._options = options or ConnectionOptions()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain")
+        self._worker = Worker("chain client")
+        self._closed = False
         self._interface: SubstrateInterface | None = None
         self._usable = False
         self._genesis: str | None = None
@@ -76,16 +79,25 @@ class Connection:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:
-        """Ends the connection and the thread."""
-        await self._in_worker(self._disconnect)
-        self._worker.shutdown(wait=False)
+        """Ends the connection and the thread; twice does no harm.
+
+        Waits for no node that does not answer: what the thread does there ends with its time-out, or the process.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._worker.run(self._disconnect)
+        idle = asyncio.wrap_future(self._worker.run(lambda: None))
+        self._worker.end()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(idle, _FAREWELL_S)
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._worker, lambda: _translated(work, self._broken))
+            future = self._worker.run(lambda: _translated(work, self._broken))
         except RuntimeError:
             raise NodeUnreachable("this client was closed; make a new one") from None
-        return await future
+        return await asyncio.wrap_future(future)
 
     # Everything below runs in the worker thread.
 

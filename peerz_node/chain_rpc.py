@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit, urlunsplit
 
-from peerz_node.errors import ChainFailed
+from peerz_node.errors import ChainFailed, ChainUnreachable
 
 DEFAULT_PORT = 9944
 DEFAULT_CHAIN = f"ws://127.0.0.1:{DEFAULT_PORT}"
@@ -38,7 +38,7 @@ class ChainRpc:
             raise ChainFailed(f"{self._shown} answers {error.code} {error.reason}; is it a chain?") from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise ChainFailed(
+            raise ChainUnreachable(
                 f"no chain answers at {self._shown} ({reason}); start one: peerz-node chain run"
             ) from None
         return self._result(method, data)

@@ -21,7 +21,8 @@ _PIPE_WIDTH = 160
 def stdout_console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    # No markup: names come from peers and chains.
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     return console
@@ -30,7 +31,7 @@ def stdout_console() -> Console:
 def stderr_console() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

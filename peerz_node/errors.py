@@ -5,7 +5,8 @@ ComputeError
 │   └── ConfigurationError   a file, variable or option that cannot be used
 └── NodeError
     ├── ChildFailed          a process that this command supervises ended too early
-    ├── ChainFailed          a chain that cannot start, does not answer, or refuses a call
+    ├── ChainFailed          a chain that cannot start, answers what none does, or refuses a call
+    │   └── ChainUnreachable    nobody answers at its URL
     └── TokensDiffer         the swarm's greedy tokens are not the local model's
 """
 
@@ -30,7 +31,13 @@ class ChildFailed(NodeError):
 
 
 class ChainFailed(NodeError):
-    """A chain cannot start, does not answer, or refuses what it is asked."""
+    """A chain cannot start, answers what none does, or refuses what it is asked."""
+
+
+class ChainUnreachable(ChainFailed):
+    """Nobody answers at the URL of a chain."""
+
+    exit_code = 4
 
 
 class TokensDiffer(NodeError):

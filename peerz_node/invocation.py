@@ -93,7 +93,9 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _sentence(text: str) -> str:
-    return " ".join(text.split()) or "no reason given"
+    """`text` on one line, with nothing that steers a terminal: parts of it may come from a peer or a chain."""
+    shown = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return shown or "no reason given"
 
 
 class Interrupts:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from chain_client.devchain.chain import Authored, Chain
-from chain_client.devchain.errors import InvalidTransaction, StoreError
+from chain_client.devchain.errors import BlockError, InvalidTransaction, RuntimeFailure, StoreError
 from chain_client.devchain.hashing import blake2_256
 from chain_client.devchain.pool import Pool, PoolEvent, PoolLimits, Status
 from chain_client.devchain.runtime import check_format
@@ -56,12 +56,13 @@ class Author:
     def seal(self, *, finalise: bool = True, create_empty: bool = True) -> Authored | None:
         """Make a block of what is ready; None when nothing is and `create_empty` is off.
 
-        What the runtime refuses leaves the pool and is banned for a while. Raises what `Chain.author` raises.
+        What the runtime refuses leaves the pool and is banned for a while. So does a transaction that it applies but
+        after which it cannot end the block. Raises what `Chain.author` raises.
         """
         if not create_empty and not self.pool.ready_count:
             return None
         final_before = self.chain.finalised_number
-        authored = self.chain.author(islice(self.pool.ready(), BLOCK_TRANSACTIONS_MAX), finalise=finalise)
+        authored = self._author(finalise=finalise)
         header = authored.block.header
         self.pool.included([transaction for transaction, _ in authored.applied], header.hash, header.number)
         for transaction, error in authored.refused:
@@ -70,6 +71,19 @@ class Author:
                 self.pool.remove(transaction)
         self._tell_final(final_before)
         return authored
+
+    def _author(self, *, finalise: bool) -> Authored:
+        """A block of what is ready. While it fails, of half as much: one bad transaction must not stop the chain."""
+        offered = list(islice(self.pool.ready(), BLOCK_TRANSACTIONS_MAX))
+        while True:
+            try:
+                return self.chain.author(offered, finalise=finalise)
+            except (BlockError, RuntimeFailure):
+                if len(offered) <= 1:
+                    for transaction in offered:
+                        self.pool.remove(transaction)
+                    raise
+                offered = offered[: len(offered) // 2]
 
     def finalise(self, number: int) -> None:
         """Declare the blocks up to `number` final. Raises `BlockError`."""

@@ -6,8 +6,8 @@
     │   ├── RuntimeTrapped          it panicked or executed an illegal instruction
     │   ├── RuntimeExhausted        it used up its instructions, its host work or its memory
     │   ├── UnknownRuntimeCall      the runtime exports no such method
-    │   └── BadRuntime              the code is no runtime: undecodable, too large, asks for what no host has
-    ├── HostCallError            the runtime called the host with arguments that no runtime may use
+    │   ├── BadRuntime              the code is no runtime: undecodable, too large, asks for what no host has
+    │   └── HostCallError           it called the host with arguments that no runtime may use
     ├── BlockError               a block that could not be built or does not hold
     ├── StateUnavailable         no block with this hash, or its state is pruned
     ├── StoreError               the database is damaged, locked or another chain's

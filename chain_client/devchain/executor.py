@@ -28,6 +28,9 @@ from chain_client.devchain.trie import Trie
 HEAP_BASE = "__heap_base"
 _RESULT_BYTES_MAX = 64 << 20
 _STACK_BYTES = 1 << 20
+_PAGE_BYTES = 1 << 16
+_PAGES_MAX = 1 << 16
+_TABLE_ELEMENTS_MAX = 1 << 16
 _SETTINGS = f"fuel,stack={_STACK_BYTES}"
 
 
@@ -73,6 +76,7 @@ class Executor:
         self._module = ModuleCache(cache_dir).module(self._engine, unpacked(code), _SETTINGS)
         least, most = self._check_imports()
         self._entries = self._check_exports()
+        self._memory_bytes_max = most * _PAGE_BYTES
         self._shim = wasmtime.Module(self._engine, shim_wat(least, most))
         self._host = Host(self._version_of, clock)
         self._shim_linker = self._link_host()
@@ -106,6 +110,8 @@ class Executor:
     def _run(self, method: str, data: bytes, overlay: Overlay) -> bytes:
         store = wasmtime.Store(self._engine)
         store.set_fuel(self._limits.fuel)
+        # The shim has two memories and the runtime none of its own: what it needs it imports.
+        store.set_limits(self._memory_bytes_max, _TABLE_ELEMENTS_MAX, instances=2, tables=1, memories=2)
         # The linker is asked for single exports: listing all of an instance's costs more than a small call.
         self._linker.define_instance(store, "env", self._shim_linker.instantiate(store, self._shim))
         memory, init, malloc = (self._linker.get(store, "env", name) for name in ("memory", "init", MALLOC))
@@ -147,7 +153,12 @@ class Executor:
                 raise BadRuntime(f"the runtime asks for {item.module}.{item.name}, which this host does not have")
         if least is None:
             raise BadRuntime("the runtime does not import its memory")
-        return least, least + self._limits.extra_pages
+        most = least + self._limits.extra_pages
+        if most > _PAGES_MAX:
+            raise BadRuntime(
+                f"the runtime asks for {least} pages of memory; at most {_PAGES_MAX} with those for its heap"
+            )
+        return least, most
 
     def _check_exports(self) -> frozenset[str]:
         """The entry points: functions from a pointer and a length to a span."""

@@ -14,6 +14,8 @@ from chain_client.devchain.scale import Reader, compact
 from chain_client.devchain.trie import Trie
 
 DEPTH_MAX = 512
+_LENGTH_MAX = (1 << 32) - 1
+"""A vector's length has 32 bits."""
 
 
 class _Absent:
@@ -80,16 +82,15 @@ class Overlay:
 
     def append(self, key: bytes, item: bytes) -> None:
         """Append an encoded item to the SCALE vector at `key`; what is no vector there becomes one with this item."""
-        old = self.get(key)
-        if old is not None:
-            reader = Reader(old)
-            try:
-                count = reader.compact()
-            except ScaleError:
-                old = None
-            else:
-                self.set(key, compact(count + 1) + old[reader.position :] + item)
-        if old is None:
+        old = self.get(key) or b""
+        reader = Reader(old)
+        try:
+            count = reader.compact()
+        except ScaleError:
+            count = _LENGTH_MAX
+        if count < _LENGTH_MAX:
+            self.set(key, compact(count + 1) + old[reader.position :] + item)
+        else:
             self.set(key, compact(1) + item)
 
     def next_key(self, key: bytes) -> bytes | None:

@@ -51,8 +51,11 @@ def _header(kind: tuple[int, int], nibbles: int) -> bytes:
     return bytes((bits | most,)) + b"\xff" * (rest // 255) + bytes((rest % 255,))
 
 
-def _encode(node: Node, version: int) -> bytes:
-    """The encoded node; the Merkle values of its children are computed on the way."""
+def _merkle(node: Node, version: int) -> bytes:
+    """The Merkle value: the encoded node itself when shorter than a hash, else its hash. Kept in the node.
+
+    Computes those of its children on the way, in one frame a level: the deepest key must fit on the stack.
+    """
     value, partial = node.value, node.partial
     hashed = version == 1 and value is not None and len(value) > _HASHED_ABOVE
     if not node.children:
@@ -73,12 +76,7 @@ def _encode(node: Node, version: int) -> bytes:
         parts.append(bitmap.to_bytes(2, "little"))
     if value is not None:
         parts.append(blake2_256(value) if hashed else compact(len(value)) + value)
-    return b"".join(parts + tail)
-
-
-def _merkle(node: Node, version: int) -> bytes:
-    """The Merkle value: the encoding itself when shorter than a hash, else its hash. Kept in the node."""
-    encoded = _encode(node, version)
+    encoded = b"".join(parts + tail)
     node.merkle = merkle = encoded if len(encoded) < 32 else blake2_256(encoded)
     return merkle
 

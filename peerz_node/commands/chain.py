@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from compute.errors import CallerError
 from peerz_node import options
 from peerz_node.invocation import Invocation
 
@@ -116,5 +117,8 @@ def export(invocation: Invocation, /, file: Path, at: str, config: Any, debug: b
     if str(file) == "-":
         click.echo(text, nl=False)
         return
-    file.write_text(text, encoding="utf-8")
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CallerError(f"{file} cannot be written ({error.strerror}); choose another file") from None
     click.echo(f"{len(spec['genesis']['raw']['top']):,} keys are in {file}", err=True)

@@ -76,12 +76,23 @@ def history(invocation: Invocation, /, **given: Any) -> None:
     metavar="AMOUNT",
     help="PRZ to lock for the vote: the more, the heavier.  [default: what is locked, or the least]",
 )
+@click.option(
+    "--evict", metavar="ADDRESS", help="Whose smaller vote makes room, where there are as many as there can be."
+)
 @click.option("--remove", is_flag=True, help="Take the vote back; later, release its lock.")
 @wallet_options.send
 @click.pass_obj
-def vote(invocation: Invocation, /, shares: str | None, lock: int | None, remove: bool, **given: Any) -> None:
+def vote(
+    invocation: Invocation,
+    /,
+    shares: str | None,
+    lock: int | None,
+    evict: str | None,
+    remove: bool,
+    **given: Any,
+) -> None:
     """Vote with SHARES in percent, as in compute=60,validator=20,model=10,developer=10. Voting again confirms."""
-    if (shares is None) != remove or (remove and lock is not None):
+    if (shares is None) != remove or (remove and (lock is not None or evict is not None)):
         raise click.UsageError("give SHARES, or --remove alone")
     settings, send = sending(invocation, given)
     from peerz_node.wallet.governance import cast_vote, take_vote_back
@@ -89,4 +100,4 @@ def vote(invocation: Invocation, /, shares: str | None, lock: int | None, remove
     if shares is None:
         take_vote_back(settings, send)
     else:
-        cast_vote(settings, send, shares, lock)
+        cast_vote(settings, send, shares, lock, evict)

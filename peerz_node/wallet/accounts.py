@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from chain_client.account import DEVELOPMENT_ACCOUNTS, Account, address_of
+from chain_client.account import DEVELOPMENT_ACCOUNTS, Account, address_of, seed_of_phrase
 from chain_client.errors import KeystoreError
 from chain_client.keystore import Keystore
 from chain_client.private_file import create_private, read_bounded
@@ -127,6 +127,7 @@ def import_account(request: AccountsRequest, name: str, file: Path | None) -> No
             address = address_of(store.import_file(name, _contents(file)))
         else:
             phrase: str = click.prompt(f"Mnemonic of {name}", hide_input=True, err=True)
+            seed_of_phrase(phrase)  # a slip in it is told before a passphrase is asked for
             address = store.restore(name, phrase, request.new_passphrase(name)).address
     except KeystoreError as error:
         raise ChainTrouble(error) from None

@@ -9,17 +9,20 @@ from chain_client.consensus import BPS, PPM
 from chain_client.types import PRZ
 
 _DIGITS = 12
-_AMOUNT = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,12}))?(?: ?PRZ)?")
+_AMOUNT = re.compile(r"([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(?:\.([0-9]{1,12}))?(?: ?PRZ)?")
 _PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?%?")
 _FULL, _PARTS = "█", " ▏▎▍▌▋▊▉"
 
 
 def parse_amount(text: str) -> int:
-    """`12.5` or `12.5PRZ` in the smallest unit. Raises ValueError."""
-    match = _AMOUNT.fullmatch(text.strip().replace(",", "").replace("_", ""))
+    """`12.5`, `12.5PRZ` or `1,012.5` in the smallest unit. Raises ValueError.
+
+    A comma stands between thousands and nowhere else: who writes `12,5` must not send 125.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no amount; write PRZ as in 12.5 (at most {_DIGITS} digits behind the point)")
-    return int(match[1]) * PRZ + int((match[2] or "").ljust(_DIGITS, "0"))
+    return int(match[1].replace(",", "")) * PRZ + int((match[2] or "").ljust(_DIGITS, "0"))
 
 
 def format_amount(amount: int) -> str:

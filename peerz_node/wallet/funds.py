@@ -12,7 +12,7 @@ import click
 from chain_client import calls
 from chain_client.account import account_of, address_of
 from chain_client.client import ChainClient
-from chain_client.errors import BadArgument
+from chain_client.errors import BadArgument, KeystoreError
 from chain_client.types import AccountId, Bond, Funds, RoleView, Vote
 from peerz_node.settings import Settings
 from peerz_node.wallet.amounts import format_amount, printable
@@ -107,20 +107,19 @@ def send_transfer(settings: Settings, options: SendOptions, to: str, amount: int
         call = calls.transfer(target, amount)
         fee = await chain.fee(call, who.account)
         free = (await chain.query.funds(who.account)).free
-        if free < amount + fee:
-            raise WalletError(
-                f"{who} has {format_amount(free)} free and needs {format_amount(amount + fee)} with the fee; send less"
-            )
-        left = format_amount(free - amount - fee)
-        return [Step(call, f"send {format_amount(amount)} to {address_of(target)}, which leaves {left}")]
+        left = format_amount(max(0, free - amount - fee))
+        return [Step(call, f"send {format_amount(amount)} to {address_of(target)}, which leaves {left}", amount)]
 
     transact(settings, options, plan)
 
 
 def _target(to: str, options: SendOptions) -> AccountId:
     store = keystore_of(options.account.keystore)
-    if to in store.names():
-        return store.find(to).account
+    try:
+        if to in store.names():
+            return store.find(to).account
+    except KeystoreError as error:
+        raise ChainTrouble(error) from None
     if options.account.dev and to.isalpha():
         return holder(AccountOptions(to, dev=True, keystore=None, passphrase_file=None)).account
     return _account(to)

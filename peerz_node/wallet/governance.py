@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain_client import calls
-from chain_client.account import address_of
+from chain_client.account import account_of, address_of
 from chain_client.client import ChainClient
 from chain_client.consensus.review import Ballot, Review, ReviewParams, RoleState, ballot_counts, review
+from chain_client.errors import BadArgument
 from chain_client.types import AccountId, ReviewRecord, RoleView
 from peerz_node.settings import Settings
 from peerz_node.wallet.amounts import format_amount, parse_shares, plain_amount, printable
-from peerz_node.wallet.errors import WalletError
+from peerz_node.wallet.errors import ChainTrouble, WalletError
 from peerz_node.wallet.signers import Holder
 from peerz_node.wallet.transact import SendOptions, Step, transact
 
@@ -165,8 +166,15 @@ async def read_history(chain: ChainClient) -> History:
     return History(names, tuple((await now.reviews()).items()))
 
 
-def cast_vote(settings: Settings, options: SendOptions, text: str, lock: int | None) -> None:
-    """Votes `compute=60,...`, with what is locked already (or the least lock) unless `lock` says more."""
+def cast_vote(settings: Settings, options: SendOptions, text: str, lock: int | None, evict: str | None) -> None:
+    """Votes `compute=60,...`, with what is locked already (or the least lock) unless `lock` says more.
+
+    `evict` is the address of a smaller vote, which makes room where there are as many as there can be.
+    """
+    try:
+        evicted = None if evict is None else account_of(evict)
+    except BadArgument as error:
+        raise ChainTrouble(error) from None
 
     async def plan(chain: ChainClient, who: Holder) -> Sequence[Step]:
         now = await chain.query.at_one_block()
@@ -187,7 +195,7 @@ def cast_vote(settings: Settings, options: SendOptions, text: str, lock: int | N
             f"vote {wish} with {format_amount(amount)} locked ({format_amount(amount - locked)} more than now), "
             f"counted from the review in epoch {await now.next_review()} on"
         )
-        return [Step(calls.vote(shares, amount), effect)]
+        return [Step(calls.vote(shares, amount, evicted), effect, amount - locked)]
 
     transact(settings, options, plan)
 

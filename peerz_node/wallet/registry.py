@@ -74,9 +74,9 @@ def register_model(settings: Settings, options: SendOptions, facts: ModelFacts) 
     """Registers a model by the root of its manifest; its owner earns by its use."""
 
     async def plan(chain: ChainClient, who: Holder) -> Sequence[Step]:
-        deposit = format_amount((await chain.query.parameters()).model_deposit)
-        effect = f"register model {facts.root.hex()[:16]} with a deposit of {deposit}"
-        return [Step(calls.register_model(facts.root, facts.shape), effect)]
+        deposit = (await chain.query.parameters()).model_deposit
+        effect = f"register model {facts.root.hex()[:16]} with a deposit of {format_amount(deposit)}"
+        return [Step(calls.register_model(facts.root, facts.shape), effect, deposit)]
 
     transact(settings, options, plan)
 
@@ -179,7 +179,7 @@ async def _bonding(who: Holder, role: RoleView, amount: int) -> list[Step]:
     if not amount:
         return []
     effect = f"bond {format_amount(amount)} as {printable(role.name)}"
-    return [Step(calls.bond(role.role, amount), effect)]
+    return [Step(calls.bond(role.role, amount), effect, amount)]
 
 
 async def _binding(chain: ChainClient, who: Holder, node: NodeKey, options: SendOptions) -> list[Step]:

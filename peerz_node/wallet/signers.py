@@ -76,6 +76,10 @@ def passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> str:
     """The passphrase in `file` (its first line), else typed without showing it. Raises WalletError."""
     if file is None:
         typed: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+        try:
+            typed.encode()
+        except UnicodeEncodeError:
+            raise WalletError("what was typed is no text in UTF-8; check the encoding of the terminal") from None
         return typed
     try:
         with file.open("rb") as opened:

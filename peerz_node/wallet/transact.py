@@ -25,6 +25,8 @@ class Step:
 
     call: Call
     effect: str
+    takes: int = 0
+    """What it takes out of the account's free funds beside the fee: sent, bonded or locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,13 @@ def transact(settings: Settings, options: SendOptions, plan: Plan) -> None:
 async def _transact(chain: ChainClient, who: Holder, options: SendOptions, plan: Plan) -> dict[str, Any]:
     steps = await plan(chain, who)
     fees = [await chain.fee(step.call, who.account) for step in steps]
+    await _check_funds(chain, who, sum(fees), sum(step.takes for step in steps))
     if not options.as_json:
         _show(who, steps, fees, to_stderr=not options.dry_run)
     entries = _as_json(steps, fees)
     report = {"account": who.name, "dry_run": options.dry_run, "calls": entries}
     if options.dry_run or not steps:
         return report
-    await _check_funds(chain, who, sum(fees))
     signer = who.open()
     for entry, step in zip(entries, steps, strict=True):
         until = Until.FINAL if options.final else Until.IN_BLOCK
@@ -95,9 +97,12 @@ def _done(done: Included) -> dict[str, Any]:
     }
 
 
-async def _check_funds(chain: ChainClient, who: Holder, fees: int) -> None:
+async def _check_funds(chain: ChainClient, who: Holder, fees: int, takes: int) -> None:
+    """Refuses what the chain would: there, it would cost the fees all the same."""
     free = (await chain.query.funds(who.account)).free
-    if free < fees:
+    if free < fees + takes:
+        needs = f"needs {format_amount(takes)} and " if takes else "needs "
         raise WalletError(
-            f"{who} has {format_amount(free)} free and the fees are {format_amount(fees)}; send it some PRZ first"
+            f"{who} has {format_amount(free)} free and {needs}{format_amount(fees)} for fees; "
+            f"{'name less, or ' if takes else ''}send it some PRZ first"
         )

@@ -173,3 +173,25 @@ def test_json_rpc_errors_keep_their_code_and_say_whether_the_state_is_gone() -> 
     assert isinstance(refusal(SubstrateRequestException(gone)), StatePruned)
     for odd in ("text", {}, {"code": "x"}, {"message": "y" * 10_000}, None):
         assert len(str(refusal(SubstrateRequestException(odd)))) < 400
+
+
+async def test_closing_does_not_wait_for_a_node_that_never_answers() -> None:
+    asked = asyncio.Event()
+    gone = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    client = ChainClient(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", ConnectionOptions(timeout_s=30))
+    question = asyncio.create_task(client.query.head())
+    await asyncio.wait_for(asked.wait(), 10)
+    question.cancel()
+    async with asyncio.timeout(5):
+        await client.close()
+        await client.close()
+    gone.set()
+    server.close()
+    await server.wait_closed()

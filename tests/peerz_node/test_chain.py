@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def test_options_that_cannot_be_used(peerz: Any, arguments: list[str], text: str
 
 def test_where_no_chain_is_the_way_to_one_is_told(peerz: Any) -> None:
     result = peerz("chain", "status", "--chain", "ws://127.0.0.1:9")
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert "no chain answers at ws://127.0.0.1:9" in result.stderr
     assert "peerz-node chain run" in result.stderr
 
@@ -147,15 +148,68 @@ def test_where_no_chain_is_the_way_to_one_is_told(peerz: Any) -> None:
         (b'{"result": 7}', "with something else than a chain does"),
         (b'{"error": {"code": 1, "message": "not today"}}', "refuses chain_getBlockHash: not today"),
         (b'{"error": "no"}', "refuses chain_getBlockHash: no"),
+        (b'{"error": "\\u001b[2Jno"}', "refuses chain_getBlockHash: ?[2Jno"),
+        (b'{"result": "0x11\\u001b[2J"}', "with something else than a chain does"),
     ],
 )
 def test_what_is_no_chain_is_told_from_one(peerz: Any, answer: bytes, text: str) -> None:
+    with _answering(lambda method, params: answer) as url:
+        result = peerz("chain", "status", "--chain", url)
+    assert result.exit_code == 1
+    assert text in result.stderr
+
+
+@pytest.mark.parametrize("page", [["0x01"], ["0x02", "0x01"], ["0x"], ["\x1b[2J"], [{"a": 1}], [7]])
+def test_pages_of_keys_that_do_not_go_on_end_the_export(peerz: Any, page: list[object]) -> None:
+    def answer(method: str, params: list[Any]) -> bytes:
+        if method == "state_getKeysPaged":
+            result: object = page
+        elif method == "state_queryStorageAt":
+            result = [{"changes": [[key, "0x00"] for key in params[0]]}]
+        else:
+            result = "0x" + "11" * 32
+        return json.dumps({"result": result}).encode()
+
+    with _answering(answer) as url:
+        result = peerz("chain", "export", "--chain", url)
+    assert result.exit_code == 1
+    assert "answers state_getKeysPaged with something else" in result.stderr
+
+
+def test_what_a_chain_calls_itself_does_not_steer_the_terminal(peerz: Any) -> None:
+    answers = {
+        "system_chain": "a\x1b[2Jb\nc",
+        "state_getRuntimeVersion": {"specVersion": 1, "specName": "\x1b]0;x\x07"},
+        "chain_getHeader": {"number": "0x1"},
+        "author_pendingExtrinsics": [],
+    }
+    with _answering(
+        lambda method, params: json.dumps({"result": answers.get(method, "0x" + "11" * 32)}).encode()
+    ) as url:
+        shown = peerz("chain", "status", "--chain", url).stdout
+    assert shown.startswith("a?[2Jb?c at ")
+    assert "\x1b" not in shown
+
+
+def test_an_export_that_cannot_be_written_or_is_not_there_yet_is_one_sentence(
+    shared: RunningChain, peerz: Any, tmp_path: Path
+) -> None:
+    unwritable = peerz("chain", "export", str(tmp_path / "none" / "spec.json"), "--chain", shared.url)
+    assert (unwritable.exit_code, "choose another file" in unwritable.stderr) == (2, True)
+    early = peerz("chain", "export", "--at", "4000000000", "--chain", shared.url)
+    assert (early.exit_code, "no block 4000000000 yet" in early.stderr) == (1, True)
+
+
+@contextmanager
+def _answering(answer: Callable[[str, list[Any]], bytes]) -> Iterator[str]:
+    """The URL of something that answers each call of JSON-RPC with these bytes."""
+
     class Stranger(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(answer(asked["method"], asked["params"]))
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -164,12 +218,10 @@ def test_what_is_no_chain_is_told_from_one(peerz: Any, answer: bytes, text: str)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            result = peerz("chain", "status", "--chain", f"ws://127.0.0.1:{server.server_port}")
+            yield f"ws://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
-    assert result.exit_code == 1
-    assert text in result.stderr
 
 
 def test_running_a_chain_loads_no_tensor_library() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from chain_client.devchain.errors import StateUnavailable
 from chain_client.devchain.header import Header
 from chain_client.devchain.rpc.backend import Backend, Method
@@ -9,6 +11,7 @@ from chain_client.devchain.rpc.errors import BLOCK_NOT_FOUND, EMPTY_POOL, RpcErr
 from chain_client.devchain.rpc.forms import block_json, header_json
 from chain_client.devchain.rpc.params import Params, to_hex
 
+_HEX_NUMBER = re.compile("0x[0-9a-fA-F]{1,16}")
 _NUMBER_MAX = (1 << 32) - 1
 _NUMBERS_MAX = 1000
 _ADVANCE_MS_MAX = 366 * 24 * 3_600_000
@@ -42,11 +45,8 @@ def _block_hash(backend: Backend, params: Params) -> object:
 def _hash_of(backend: Backend, asked: object) -> str | None:
     """The hash of a block by its number, which may be written in hexadecimal."""
     number = asked
-    if isinstance(asked, str) and asked.startswith("0x") and len(asked) <= 2 + 16:
-        try:
-            number = int(asked, 16)
-        except ValueError:
-            number = None
+    if isinstance(asked, str) and _HEX_NUMBER.fullmatch(asked):
+        number = int(asked, 16)
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
         raise invalid_params("a block number is wanted")
     block_hash = backend.chain.hash_at(number) if number <= _NUMBER_MAX else None

@@ -98,13 +98,23 @@ class Session:
                 break
         if not responses:
             return None
-        return protocol.batch(responses, limits.response_bytes) if parsed.is_batch else responses[0]
+        if not parsed.is_batch:
+            return responses[0]
+        if size > limits.response_bytes:
+            self._close_opened()  # their identifiers are lost with the responses
+        return protocol.batch(responses, limits.response_bytes)
 
     def release(self) -> None:
         """The client has the identifiers of the subscriptions that it opened: what they have to tell may follow."""
         opened, self._opened = self._opened, []
         for subscription in opened:
             subscription.release()
+
+    def _close_opened(self) -> None:
+        """Close the subscriptions that were opened since the last `release`."""
+        opened, self._opened = self._opened, []
+        for subscription in opened:
+            self._unsubscribe(subscription.id)
 
     def close(self) -> None:
         """The client is gone."""

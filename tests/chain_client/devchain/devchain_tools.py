@@ -8,7 +8,7 @@ from substrateinterface import Keypair  # type: ignore[import-untyped]
 
 from chain_client.devchain.chain import Chain
 from chain_client.devchain.hashing import blake2_128, blake2_256, twox_128
-from chain_client.devchain.scale import byte_vector, compact
+from chain_client.devchain.scale import byte_vector, compact, sequence
 from chain_client.devchain.trie import Trie
 
 START_MS = 1_700_000_000_000
@@ -55,6 +55,11 @@ def transfer_call(to: bytes, value: int) -> bytes:
 def remark_call(text: bytes) -> bytes:
     """`System.remark_with_event`."""
     return b"\0\7" + byte_vector(text)
+
+
+def kill_storage_call(key: bytes) -> bytes:
+    """`System.kill_storage` of one key."""
+    return b"\0\5" + sequence([byte_vector(key)])
 
 
 def sudo_call(call: bytes) -> bytes:

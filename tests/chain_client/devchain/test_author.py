@@ -1,7 +1,20 @@
 """Submitting real transactions and sealing blocks of them."""
 
 import pytest
-from devchain_tools import ALICE, BOB, CHARLIE, UNIT, Account, Clock, free_of, nonce_of, remark_call, transfer_call
+from devchain_tools import (
+    ALICE,
+    BOB,
+    CHARLIE,
+    UNIT,
+    Account,
+    Clock,
+    free_of,
+    kill_storage_call,
+    nonce_of,
+    remark_call,
+    sudo_call,
+    transfer_call,
+)
 
 from chain_client.devchain.author import BLOCK_TRANSACTIONS_MAX, Author
 from chain_client.devchain.chain import Chain
@@ -10,11 +23,12 @@ from chain_client.devchain.errors import (
     BadFormat,
     InvalidTransaction,
     PoolError,
+    RuntimeTrapped,
     TemporarilyBanned,
     TooLowPriority,
     VerificationFailed,
 )
-from chain_client.devchain.hashing import blake2_256
+from chain_client.devchain.hashing import blake2_256, twox_128
 from chain_client.devchain.pool import PoolEvent, Status
 from chain_client.devchain.scale import byte_vector
 from chain_client.devchain.validity import ValidTransaction
@@ -121,6 +135,25 @@ def test_what_a_block_refuses_is_banned(author: Author, told: list[PoolEvent], c
     clock.now_ms += 31 * 60 * 1000
     with pytest.raises(InvalidTransaction):
         author.submit(after)
+
+
+def test_a_transaction_that_breaks_the_end_of_a_block_does_not_stop_the_chain(
+    author: Author, told: list[PoolEvent]
+) -> None:
+    # The runtime asserts at the end of each block that the time was set in it.
+    time_was_set = twox_128(b"Timestamp") + twox_128(b"DidUpdate")
+    breaks = ALICE.sign(author.chain, sudo_call(kill_storage_call(time_was_set)), 0, tip=UNIT)
+    author.submit(breaks)
+    for sender in (BOB, CHARLIE):
+        author.submit(_transfer(author, 0, sender=sender))
+    with pytest.raises(RuntimeTrapped):
+        author.seal()
+    assert told[-1] == PoolEvent(blake2_256(breaks), Status.INVALID)
+    authored = author.seal()
+    assert authored is not None
+    assert len(authored.applied) == 2
+    with pytest.raises(TemporarilyBanned):
+        author.submit(breaks)
 
 
 def test_blocks_are_bounded_and_the_rest_follows(author: Author) -> None:

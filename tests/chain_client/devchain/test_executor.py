@@ -330,6 +330,37 @@ def test_what_is_no_runtime_is_refused(module: str, text: str) -> None:
         Executor(b"\0asm\1\0\0\0rubbish")
 
 
+def test_a_runtime_that_asks_for_more_memory_than_there_is_is_refused() -> None:
+    module = '(module (import "env" "memory" (memory 65000)) (global (export "__heap_base") i32 (i32.const 0)))'
+    with pytest.raises(BadRuntime, match="65000 pages"):
+        Executor(_wasm(module))
+
+
+@pytest.mark.parametrize("own", ["(memory 40000)", "(table 50000000 funcref)", "(table 1 funcref) (table 1 funcref)"])
+def test_a_runtime_has_no_memory_beyond_what_is_counted(own: str) -> None:
+    executor = Executor(
+        _wasm(
+            f'(module (import "env" "memory" (memory 1)) {own} (global (export "__heap_base") i32 (i32.const 0))'
+            '(func (export "Core_version") (param i32 i32) (result i64) (i64.const 0)))'
+        )
+    )
+    with pytest.raises(BadRuntime, match="could not be started"):
+        executor.call("Core_version", b"", Overlay(Trie()))
+
+
+def test_a_table_does_not_grow_beyond_its_bound() -> None:
+    executor = Executor(
+        _wasm(
+            '(module (import "env" "memory" (memory 1)) (table $t 1 funcref)'
+            '(global (export "__heap_base") i32 (i32.const 0)) (func (export "grow") (param i32 i32) (result i64)'
+            "(if (i32.ne (table.grow $t (ref.null func) (i32.const 90000000)) (i32.const -1)) (then unreachable))"
+            "(i64.const 0)))"
+        ),
+        limits=Limits(fuel=1_000_000_000),
+    )
+    assert executor.call("grow", b"", Overlay(Trie())) == b""
+
+
 def test_wrong_signatures_are_refused_at_the_first_call() -> None:
     executor = Executor(
         _wasm(

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from chain_client.devchain.errors import HostCallError
 from chain_client.devchain.overlay import DEPTH_MAX, Overlay, PrefixRemoval
-from chain_client.devchain.scale import sequence
+from chain_client.devchain.scale import compact, sequence
 from chain_client.devchain.trie import Trie
 
 _KEYS = st.lists(st.sampled_from([0, 1, 255]), max_size=4).map(bytes)
@@ -114,3 +114,13 @@ def test_append_across_the_seams_of_the_length() -> None:
     for index in range(70):
         overlay.append(b"k", bytes([index]))
     assert overlay.get(b"k") == sequence([bytes([index]) for index in range(70)])
+
+
+@pytest.mark.parametrize("length", [2**32 - 1, 2**32, 2**64])
+def test_append_resets_a_vector_whose_length_has_no_successor_of_32_bits(length: int) -> None:
+    overlay = Overlay(Trie.of({b"k": compact(length) + b"rest"}))
+    overlay.append(b"k", b"\x08")
+    assert overlay.get(b"k") == b"\x04\x08"
+    longest = Overlay(Trie.of({b"k": compact(2**32 - 2) + b"rest"}))
+    longest.append(b"k", b"\x08")
+    assert longest.get(b"k") == compact(2**32 - 1) + b"rest\x08"

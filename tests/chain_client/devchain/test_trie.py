@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_client.devchain.hashing import blake2_256
+from chain_client.devchain.host import KEY_BYTES_MAX
 from chain_client.devchain.scale import compact
 from chain_client.devchain.trie import EMPTY_ROOT, Trie, ordered_root
 
@@ -33,6 +34,23 @@ def test_roots_of_smoldot(case: dict[str, Any]) -> None:
         grown = grown.updated({key: value})
         grown.root()
     assert grown.root() == root
+
+
+def test_the_deepest_keys_fit_on_the_stack() -> None:
+    # Two branches a byte: one where the first digits part, one where the second do.
+    deepest = {bytes(length) + last: b"x" for length in range(KEY_BYTES_MAX) for last in (b"\x00", b"\x01", b"\x10")}
+
+    def below(frames: int) -> Trie:
+        """Everything that a runtime may ask for, with so many frames of callers above."""
+        if frames:
+            return below(frames - 1)
+        grown = Trie().updated(deepest)
+        assert grown.root() == Trie.of(deepest).root()
+        assert len(list(grown.items())) == len(deepest)
+        assert grown.updated(dict.fromkeys(deepest)).root() == EMPTY_ROOT
+        return grown
+
+    below(100)
 
 
 @given(_STATES, st.lists(st.dictionaries(_KEYS, st.none() | _VALUES, max_size=8), max_size=6), st.sampled_from([0, 1]))

@@ -26,7 +26,28 @@ def test_amounts_as_people_write_them(text: str, amount: int) -> None:
     assert parse_amount(text) == amount
 
 
-@pytest.mark.parametrize("text", ["", "-1", ".5", "1.", "1e3", "0x10", "1.0000000000001", "1 2", "٣", "9" * 16, "nan"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-1",
+        ".5",
+        "1.",
+        "1e3",
+        "0x10",
+        "1.0000000000001",
+        "1 2",
+        "٣",
+        "9" * 16,
+        "nan",
+        "12,5",
+        "1,0000",
+        ",100",
+        "1,,000",
+        "0.1,000",
+        "1_0",
+    ],
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"12\.5"):
         parse_amount(text)

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from chain_client.types import PRZ, Phase
+from chain_client.consensus import PPM
+from chain_client.types import PRZ, Phase, RoleKind, RoleTerms, RoleView
+from peerz_node.console import stdout_console
+from peerz_node.wallet.governance import Roles
+from peerz_node.wallet.governance_text import roles_text
 
 from .conftest import LiveChain
 from .test_wallet_commands import ALICE
@@ -110,3 +114,23 @@ def test_wrong_votes_are_refused_before_anything_is_signed(
 
 def test_a_chain_without_reviews_says_so(peerz: Cli, chain: LiveChain) -> None:
     assert peerz("gov", "history", "--chain", chain.url).stdout == "no review was held yet\n"
+
+
+def test_a_vote_may_name_whom_it_evicts(peerz: Cli, chain: LiveChain) -> None:
+    options = ("--dev", "--chain", chain.url)
+    named = json.loads(peerz("gov", "vote", HALF, "--evict", ALICE.address, *options, "--dry-run", "--json").stdout)
+    plain = json.loads(peerz("gov", "vote", HALF, *options, "--dry-run", "--json").stdout)
+    assert int(named["calls"][0]["fee"]) > int(plain["calls"][0]["fee"])  # the address is in the call
+    wrong = peerz("gov", "vote", HALF, "--evict", "5bad", *options)
+    assert (wrong.exit_code, "copied whole" in wrong.stderr) == (2, True)
+    both = peerz("gov", "vote", "--remove", "--evict", ALICE.address, *options)
+    assert (both.exit_code, "--remove alone" in both.stderr) == (2, True)
+
+
+def test_names_from_a_chain_are_shown_as_they_are() -> None:
+    terms = RoleTerms(True, 0, PPM, 0, 0)
+    shown = stdout_console()
+    with shown.capture() as captured:
+        for part in roles_text(Roles(1, 2, (RoleView(0, "[/x][red]\x1b[2J", RoleKind.MEMBER, terms, 0, PPM, 0),))):
+            shown.print(part)
+    assert "[/x][red]?[2J" in captured.get()

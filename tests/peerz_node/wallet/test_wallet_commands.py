@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,7 +86,7 @@ def test_the_key_of_the_keystore_signs_after_its_passphrase(
     options = ("--keystore", str(tmp_path / "keys"), "--chain", chain.url)
     poor = peerz("transfer", BOB.address, "1", *options, stdin="open sesame\n")
     assert poor.exit_code == 2
-    assert "send less" in poor.stderr
+    assert "name less" in poor.stderr
     assert peerz("transfer", mine.address, "100", "--dev", "--chain", chain.url).exit_code == 0
     wrong = peerz("transfer", BOB.address, "1", *options, stdin="open simsim\n")
     assert wrong.exit_code == 3
@@ -107,14 +111,16 @@ def test_development_accounts_need_the_flag(peerz: Cli, chain: LiveChain) -> Non
         (("transfer", "alice", "1"), 2, "same account"),
         (("transfer", "bob", "0"), 2, "name more"),
         (("transfer", "bob", "1e3"), 2, "write PRZ as in 12.5"),
-        (("transfer", "bob", "2000000"), 2, "send less"),
-        (("transfer", "bob", "1000000"), 2, "with the fee; send less"),
+        (("transfer", "bob", "2000000"), 2, "name less"),
+        (("transfer", "bob", "1000000"), 2, "for fees; name less"),
+        (("transfer", "bob", "12,5"), 2, "write PRZ as in 12.5"),
         (("transfer", "bob", "1", "--account", "mallory"), 2, "alice, bob"),
         (("unbond", "compute"), 2, "more than zero"),
         (("unbond", "cook", "1"), 2, "the roles are compute"),
         (("withdraw",), 2, "nothing is unbonding"),
         (("leave", "7"), 5, "no such subject (Peerz.UnknownSubject); check its number"),
-        (("bond", "compute", "5000000"), 5, "balance"),
+        (("bond", "compute", "5000000"), 2, "needs 5,000,000 PRZ"),
+        (("register", "provider", "--bond", "5000000"), 2, "needs 5,000,000 PRZ"),
         (("register", "validator"), 2, "--bond 1000"),
         (("register", "model"), 2, "give NAME, or all of --root"),
         (("register", "model", "--root", ROOT), 2, "give NAME, or all of --root"),
@@ -126,10 +132,38 @@ def test_development_accounts_need_the_flag(peerz: Cli, chain: LiveChain) -> Non
         ),
     ],
 )
-def test_refusals_say_what_to_do(on_chain: Cli, arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_refusals_say_what_to_do(
+    on_chain: Cli, arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEERZ_IDENTITY", str(tmp_path / "node.key"))
     result = on_chain(*arguments)
     assert result.exit_code == code, result.stderr
     assert says in result.stderr
+
+
+def test_what_the_account_cannot_pay_is_refused_before_it_is_signed(on_chain: Cli, chain: LiveChain) -> None:
+    before = _head(chain)
+    for arguments in (("bond", "compute", "5000000"), ("gov", "vote", "compute=100", "--lock", "5000000")):
+        for dry in ((), ("--dry-run",)):
+            result = on_chain(*arguments, *dry)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "needs 5,000,000 PRZ and 0.00" in result.stderr
+    assert _head(chain) == before
+
+
+def test_one_interrupt_ends_the_wait_for_a_node_that_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        command = subprocess.Popen(
+            [sys.executable, "-m", "peerz_node", "epoch", "--chain", url], stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1)
+            command.send_signal(signal.SIGINT)
+            _, said = command.communicate(timeout=10)
+    assert command.returncode == 130
+    assert "Traceback" not in said
 
 
 def test_no_chain_is_said_with_what_to_do(peerz: Cli, unused_tcp_port: int) -> None:

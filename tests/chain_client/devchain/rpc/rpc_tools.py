@@ -79,6 +79,10 @@ class Client:
         """How many notifications came that nobody took."""
         return len(self._notifications.get(subscription, ()))
 
+    def subscriptions(self) -> set[str]:
+        """Those that something was told of."""
+        return set(self._notifications)
+
     def _keep(self, message: Any) -> None:
         params = message["params"]
         self._notifications.setdefault(params["subscription"], deque()).append(params["result"])

@@ -65,7 +65,7 @@ async def test_blocks_are_found_by_number_and_hash(chain: DevChain, client: Clie
     assert await client.call("chain_getHeader", UNKNOWN) is None
 
 
-@pytest.mark.parametrize("number", ["7", "0x", "0xzz", -1, 1.5, True, {}, "0x" + "1" * 17, [[0]]])
+@pytest.mark.parametrize("number", ["7", "0x", "0xzz", "0x_1", "0x 1", -1, 1.5, True, {}, "0x" + "1" * 17, [[0]]])
 async def test_what_is_no_block_number_is_refused(client: Client, number: object) -> None:
     assert (await refused(client, "chain_getBlockHash", number))[0] == -32602
 

@@ -159,6 +159,18 @@ async def test_an_answer_has_a_size(start_chain: StartChain) -> None:
         assert await client.call("system_chain")
 
 
+async def test_subscriptions_whose_identifiers_are_lost_are_closed(start_chain: StartChain) -> None:
+    chain = await start_chain(rpc=RpcLimits(response_bytes=20_000, subscriptions=1))
+    async with Client.of(chain) as client:
+        lost = await client.answer([call("chain_subscribeNewHeads"), *[call("state_getRuntimeVersion")] * 99])
+        assert lost["error"]["code"] == -32011
+        heads = await client.call("chain_subscribeNewHeads")  # there is room again
+        await client.next(heads)
+        await client.call("engine_createBlock", True, True)
+        await client.next(heads)
+        assert client.subscriptions() == {heads}
+
+
 async def test_a_connection_has_a_number_of_subscriptions(start_chain: StartChain) -> None:
     chain = await start_chain(rpc=RpcLimits(subscriptions=2, subscribed_keys=3))
     async with Client.of(chain) as client:
