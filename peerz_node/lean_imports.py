@@ -33,6 +33,7 @@ from peerz_node.errors import EXIT_INTERRUPTED
 
 logger = logging.getLogger(__name__)
 
+_EXIT_CODES: dict[int, int] = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: 0}
 _SHOW_CURSOR = b"\x1b[?25h"  # a bar may have hidden it
 
 VARIABLE = "PEERZ_LEAN_IMPORTS"
@@ -55,11 +56,12 @@ def load(*names: str, nothing_begun: bool = False) -> None:
     """Imports modules and what they need, leanly where that works, and in the ordinary way otherwise.
 
     Args:
-        nothing_begun: there is nothing yet that would have to be ended well: Ctrl-C may end the process at once.
+        nothing_begun: there is nothing yet that would have to be ended well: Ctrl-C and SIGTERM may end the process at
+            once, with the exit codes of a provider.
 
     Raises what an ordinary import of them raises.
     """
-    with _without_collector(), _ended_by_ctrl_c() if nothing_begun else nullcontext():
+    with _without_collector(), _ended_by_signals() if nothing_begun else nullcontext():
         if os.environ.get(VARIABLE) != "0":
             before = frozenset(sys.modules)
             try:
@@ -86,23 +88,24 @@ def lean() -> Iterator[None]:
 
 
 @contextmanager
-def _ended_by_ctrl_c() -> Iterator[None]:
-    """Ctrl-C ends the process, whatever runs: while libraries load, Python runs code (callbacks of the importer, of the
-    collector) in which a KeyboardInterrupt is printed and lost."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM end the process, whatever runs: while libraries load, Python runs code in which what a handler
+    raises is lost (callbacks of the importer and the collector, somebody's bare `except`)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, _end_at_once)
+    before = {number: signal.signal(number, _end_at_once) for number in _EXIT_CODES}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _end_at_once(*_: object) -> None:
+def _end_at_once(number: int, _: object) -> None:
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(_EXIT_CODES[number])
 
 
 def _import(names: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -279,16 +280,19 @@ class TestParts:
         assert lazy.part is part
 
 
-def test_ctrl_c_ends_a_load_in_which_python_would_lose_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_ends_a_load_in_which_python_would_lose_it(
+    tmp_path: Path, number: signal.Signals, exit_code: int
+) -> None:
     """Exceptions in a callback of a weak reference are printed and dropped; the process must end all the same."""
     (tmp_path / "slow_part.py").write_text(
-        textwrap.dedent("""
-            import os, signal, weakref
+        textwrap.dedent(f"""
+            import os, weakref
 
             class Thing: pass
 
             thing = Thing()
-            reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+            reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), {int(number)}))
             del thing
             print("went on")
         """)
@@ -297,4 +301,4 @@ def test_ctrl_c_ends_a_load_in_which_python_would_lose_it(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
     )
-    assert (done.returncode, done.stdout) == (130, "")
+    assert (done.returncode, done.stdout) == (exit_code, "")
