@@ -14,7 +14,7 @@ import click
 from peerz_node import lean_imports
 from peerz_node.console import spinner
 from peerz_node.errors import ConfigurationError
-from peerz_node.identity_file import client_key
+from peerz_node.identity_file import client_key, default_identity_dir
 from peerz_node.runtime import quiet_weight_bars
 from peerz_node.text_stream import IncrementalText, TokenStream
 
@@ -143,6 +143,8 @@ def swarm_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the swarm that `settings.peer` leads to; the connection ends with the context."""
     name, peers = required_model(settings), required_peers(settings)
     lean_imports.load("compute.client.model", "compute.client.swarm_client")
+    from compute.client.contracts import SessionOptions
+    from compute.client.evidence import EvidenceStore
     from compute.client.model import AutoDistributedModelForCausalLM
     from compute.client.swarm_client import ClientOptions
     from compute.client.swarm_view import ViewOptions
@@ -150,7 +152,8 @@ def swarm_generator(settings: Settings) -> Iterator[Generator]:
 
     quiet_weight_bars()
     files = resolve(name)
-    options = ClientOptions(view=ViewOptions(codec=settings.codec))
+    evidence = EvidenceStore(default_identity_dir() / "evidence")  # made with the first lie
+    options = ClientOptions(view=ViewOptions(codec=settings.codec), session=SessionOptions(evidence=evidence))
     with (
         client_key(settings.identity) as key,
         AutoDistributedModelForCausalLM.from_pretrained(

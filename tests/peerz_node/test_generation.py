@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from compute.errors import BadRequest, NoRoute, Unauthorised
+from compute.errors import BadRequest, Equivocation, NoRoute, Unauthorised
 from compute.types import Codec, Span
 from peerz_node.conversation import Conversation, converse
 from peerz_node.demo import first_difference
@@ -27,6 +27,7 @@ from peerz_node.generation import (
 from peerz_node.identity_file import load_key
 from peerz_node.settings import Settings
 
+VECTORS = Path(__file__).parents[1] / "vectors" / "evidence.json"
 PEER = "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
 
 
@@ -236,6 +237,7 @@ def test_a_lost_swarm_ends_a_chat(chat: Any, model: Model) -> None:
 
 def test_codec_and_identity_reach_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import contextlib
+    import json
 
     import compute.client.model  # noqa: F401 -- or it would be imported here first, and keep the `resolve` patched in
     from compute.models.sources import ModelFiles
@@ -250,8 +252,12 @@ def test_codec_and_identity_reach_the_client(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("compute.client.model.AutoDistributedModelForCausalLM.from_pretrained", from_pretrained)
     monkeypatch.setattr("peerz_node.generation.load_tokenizer", lambda files: None)
     settings = Settings(model="m", peer=(PEER,), codec=Codec.BLOCK8, identity=tmp_path / "me.key")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     with swarm_generator(settings):
         assert seen["options"].view.codec is Codec.BLOCK8
+        proof = json.loads(VECTORS.read_text(encoding="utf-8"))["equivocation"]
+        seen["options"].session.evidence.keep(Equivocation("two answers", evidence=bytes.fromhex(proof)))
+        assert list((tmp_path / "data" / "peerz" / "evidence").iterdir())
         assert seen["key"].peer_id == load_key(tmp_path / "me.key").peer_id
     with swarm_generator(Settings(model="m", peer=(PEER,))):
         assert seen["options"].view.codec is Codec.RAW
