@@ -10,6 +10,7 @@ Before it serves, either signal ends it at once with the same codes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -93,7 +94,8 @@ async def _serve(provider: Provider, settings: Settings, ready_file: Path | None
         announce(facts, json_lines=settings.log_json)
         if settings.allow and not settings.log_json:
             click.echo(f"private: chat needs --identity with one of {len(settings.allow)} allowed peer ids", err=True)
-        await signals.any.wait()
+        with contextlib.suppress(Stopped):
+            await _until(signals.any, provider.failure())
         if not signals.now.is_set():
             logger.info("draining", extra={"timeout_s": settings.drain_timeout})
             if not settings.log_json:

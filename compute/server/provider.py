@@ -17,12 +17,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 from hivemind.utils import get_dht_time
 
-from compute.errors import Draining
+from compute.errors import ComputeError, Draining
 from compute.identity import NodeKey
 from compute.models.manifest import load_or_build_manifest
 from compute.models.progress import Progress, silent
@@ -64,6 +65,8 @@ class Provider:
         self._placement: Placement | None = None
         self._announcer: Announcer | None = None
         self._mover: Mover | None = None
+        self._failed = asyncio.Event()
+        self._failure: Exception | None = None
 
     # ------------------------------------------------------------------ what it is
 
@@ -282,10 +285,17 @@ class Provider:
         """Raises what the start did; this provider has left the swarm then."""
         try:
             await self._start_serving(placement, silent)
-        except Exception:
+        except Exception as error:
             self._state = ProviderState.LEAVING
             await self._say_goodbye(self._withdraw)
+            self._failure = error
+            self._failed.set()
             raise
+
+    async def failure(self) -> NoReturn:
+        """Waits for ever, or until this provider serves nothing any more and cannot mend that; raises why."""
+        await self._failed.wait()
+        raise ComputeError("no blocks can be served any more; start the provider again") from self._failure
 
     def _settle(self, placement: Placement) -> None:
         """Says where it is; the announcer goes on saying it when that fails."""

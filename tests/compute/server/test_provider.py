@@ -17,7 +17,15 @@ import torch
 from hivemind.p2p import PeerID
 from safetensors.torch import load_file, save_file
 
-from compute.errors import AddressInUse, BadRequest, ErrorCode, PeerUnreachable, UnknownModel, WeightsCorrupt
+from compute.errors import (
+    AddressInUse,
+    BadRequest,
+    ComputeError,
+    ErrorCode,
+    PeerUnreachable,
+    UnknownModel,
+    WeightsCorrupt,
+)
 from compute.identity import NodeKey
 from compute.models.loading import load_local_model
 from compute.models.manifest import load_or_build_manifest
@@ -394,6 +402,23 @@ async def test_memory_that_does_not_suffice_sends_the_provider_back_too(
     assert not await provider.move(Span(0, 4))
     assert (provider.state, provider.span) == (ProviderState.ONLINE, Span(0, 2))
     await open_session(await connect(provider), request_to(provider))
+
+
+async def test_a_provider_that_can_serve_nothing_any_more_says_so_to_its_owner(
+    options: ProviderOptions, provider_of: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = await provider_of(replace(options, blocks=Span(0, 2)))
+
+    async def serve_nothing(*args: Any) -> Serving:
+        raise MemoryError
+
+    monkeypatch.setattr("compute.server.provider.serve_span", serve_nothing)
+    waiting = asyncio.create_task(provider.failure())
+    with pytest.raises(MemoryError):
+        await provider.move(Span(2, 4))
+    with pytest.raises(ComputeError, match="start the provider again"):
+        await asyncio.wait_for(waiting, 5.0)
+    assert provider.state is ProviderState.LEAVING
 
 
 @pytest.mark.usefixtures("even_rates")
