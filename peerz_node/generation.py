@@ -138,11 +138,16 @@ def load_tokenizer(files: ModelFiles) -> Any:
     return AutoTokenizer.from_pretrained(files.directory, local_files_only=True)
 
 
+SWARM_PARTS = ("compute.client.model", "compute.client.swarm_client")
+LOCAL_PARTS = ("compute.models.loading",)
+"""What takes long to load; commands that have begun nothing yet do it first, such that signals end them at once."""
+
+
 @contextmanager
 def swarm_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the swarm that `settings.peer` leads to; the connection ends with the context."""
     name, peers = required_model(settings), required_peers(settings)
-    lean_imports.load("compute.client.model", "compute.client.swarm_client")
+    lean_imports.load(*SWARM_PARTS)
     from compute.client.contracts import SessionOptions
     from compute.client.evidence import EvidenceStore
     from compute.client.model import AutoDistributedModelForCausalLM
@@ -167,7 +172,7 @@ def swarm_generator(settings: Settings) -> Iterator[Generator]:
 def local_generator(settings: Settings) -> Iterator[Generator]:
     """A generator over the whole stock model in this process."""
     name = required_model(settings)
-    lean_imports.load("compute.models.loading")
+    lean_imports.load(*LOCAL_PARTS)
     import torch
 
     from compute.models.loading import load_local_model
@@ -182,6 +187,7 @@ def generate_once(settings: Settings, prompt: str, *, as_json: bool, local: bool
     """Prints one answer: its text as it comes, or one JSON object at the end."""
     with ExitStack() as stack:
         with spinner("connecting", enabled=not as_json):
+            lean_imports.load(*(LOCAL_PARTS if local else SWARM_PARTS), ends=lean_imports.ENDS)
             generator = stack.enter_context(local_generator(settings) if local else swarm_generator(settings))
         ids = generator.encode(prompt, chat_template=not settings.no_chat_template)
         show = show_nothing if as_json else show_text

@@ -23,17 +23,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
-from peerz_node.errors import EXIT_INTERRUPTED
+from peerz_node.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 logger = logging.getLogger(__name__)
 
-_EXIT_CODES: dict[int, int] = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: 0}
+ENDS_OF_A_PROVIDER: Mapping[int, int] = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: 0}
+ENDS: Mapping[int, int] = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
+"""Of all other commands."""
 _SHOW_CURSOR = b"\x1b[?25h"  # a bar may have hidden it
 
 VARIABLE = "PEERZ_LEAN_IMPORTS"
@@ -52,16 +54,16 @@ _RELOADABLE = frozenset({"accelerate", "compute", "hivemind", "peerz_node", "sci
 """Packages that may be loaded a second time. torch is none: its operators are registered once per process."""
 
 
-def load(*names: str, nothing_begun: bool = False) -> None:
+def load(*names: str, ends: Mapping[int, int] | None = None) -> None:
     """Imports modules and what they need, leanly where that works, and in the ordinary way otherwise.
 
     Args:
-        nothing_begun: there is nothing yet that would have to be ended well: Ctrl-C and SIGTERM may end the process at
-            once, with the exit codes of a provider.
+        ends: signals that end the process at once meanwhile, with their exit codes. For whoever has begun nothing yet
+            that would have to be ended well.
 
     Raises what an ordinary import of them raises.
     """
-    with _without_collector(), _ended_by_signals() if nothing_begun else nullcontext():
+    with _without_collector(), _ended_by_signals(ends or {}):
         if os.environ.get(VARIABLE) != "0":
             before = frozenset(sys.modules)
             try:
@@ -88,24 +90,24 @@ def lean() -> Iterator[None]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM end the process, whatever runs: while libraries load, Python runs code in which what a handler
+def _ended_by_signals(exit_codes: Mapping[int, int]) -> Iterator[None]:
+    """Signals end the process, whatever runs: while libraries load, Python runs code in which what a handler
     raises is lost (callbacks of the importer and the collector, somebody's bare `except`)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _end_at_once) for number in _EXIT_CODES}
+
+    def end_at_once(number: int, _: object) -> None:
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+        os._exit(exit_codes[number])
+
+    before = {number: signal.signal(number, end_at_once) for number in exit_codes}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_at_once(number: int, _: object) -> None:
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-    os._exit(_EXIT_CODES[number])
 
 
 def _import(names: tuple[str, ...]) -> None:

@@ -74,7 +74,7 @@ def provide(settings: Settings, ready_file: Path | None) -> NoReturn:
     if ready_file is not None:
         check_ready_path(ready_file)
     with claimed_identity(settings.identity) as identity:
-        lean_imports.load("peerz_node.provider_factory", nothing_begun=True)  # the slow part
+        lean_imports.load("peerz_node.provider_factory", ends=lean_imports.ENDS_OF_A_PROVIDER)
         from peerz_node.provider_factory import build_provider
 
         adopt_library_logs()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def show_status(settings: Settings, *, with_route: bool, as_json: bool) -> None:
     """Prints the overview of one model, or of all that the swarm knows."""
     required_peers(settings)
-    lean_imports.load("peerz_node.swarm_reader")
+    lean_imports.load("peerz_node.swarm_reader", ends=lean_imports.ENDS)
     from peerz_node.swarm_reader import read_swarm
 
     with client_key(settings.identity) as key, spinner("asking the swarm", enabled=not as_json):

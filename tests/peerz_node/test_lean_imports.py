@@ -297,7 +297,9 @@ def test_a_signal_ends_a_load_in_which_python_would_lose_it(
             print("went on")
         """)
     )
-    program = "from peerz_node import lean_imports; lean_imports.load('slow_part', nothing_begun=True)"
+    program = (
+        "from peerz_node import lean_imports; lean_imports.load('slow_part', ends=lean_imports.ENDS_OF_A_PROVIDER)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
     )
