@@ -35,6 +35,9 @@ class FakeProvider:
         self._drain_s = drain_s
         self._error = error
 
+    async def failure(self) -> None:
+        await asyncio.Event().wait()
+
     async def start(self, progress: Any) -> None:
         self.trace.append("start")
         await asyncio.sleep(self._start_s)
