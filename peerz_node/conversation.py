@@ -13,16 +13,7 @@ import click
 from compute.errors import CallerError, Refused, Unauthorised
 from peerz_node import lean_imports
 from peerz_node.console import spinner
-from peerz_node.generation import (
-    SWARM_PARTS,
-    Answer,
-    Generator,
-    Sampling,
-    describe,
-    route_of,
-    show_text,
-    swarm_generator,
-)
+from peerz_node.generation import Answer, Generator, Sampling, describe, route_of, show_text, swarm_generator
 from peerz_node.invocation import Interrupts
 
 if TYPE_CHECKING:
@@ -67,8 +58,7 @@ def converse(settings: Settings) -> None:
     """Runs a conversation until /quit or the end of input."""
     with ExitStack() as stack:
         with spinner("connecting"):
-            lean_imports.load(*SWARM_PARTS, ends=lean_imports.ENDS)
-            generator = stack.enter_context(swarm_generator(settings))
+            generator = stack.enter_context(swarm_generator(settings, lean_imports.ENDS))
             session = stack.enter_context(generator.model.inference_session(_room(generator.model)))
         click.echo(f"{settings.model}: {HELP}", err=True)
         conversation = Conversation(generator, Sampling.of(settings), session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -138,16 +138,15 @@ def load_tokenizer(files: ModelFiles) -> Any:
     return AutoTokenizer.from_pretrained(files.directory, local_files_only=True)
 
 
-SWARM_PARTS = ("compute.client.model", "compute.client.swarm_client")
-LOCAL_PARTS = ("compute.models.loading",)
-"""What takes long to load; commands that have begun nothing yet do it first, such that signals end them at once."""
-
-
 @contextmanager
-def swarm_generator(settings: Settings) -> Iterator[Generator]:
-    """A generator over the swarm that `settings.peer` leads to; the connection ends with the context."""
+def swarm_generator(settings: Settings, ends: Mapping[int, int] | None = None) -> Iterator[Generator]:
+    """A generator over the swarm that `settings.peer` leads to; the connection ends with the context.
+
+    Args:
+        ends: as `lean_imports.load` has it.
+    """
     name, peers = required_model(settings), required_peers(settings)
-    lean_imports.load(*SWARM_PARTS)
+    lean_imports.load("compute.client.model", "compute.client.swarm_client", ends=ends)
     from compute.client.contracts import SessionOptions
     from compute.client.evidence import EvidenceStore
     from compute.client.model import AutoDistributedModelForCausalLM
@@ -169,10 +168,10 @@ def swarm_generator(settings: Settings) -> Iterator[Generator]:
 
 
 @contextmanager
-def local_generator(settings: Settings) -> Iterator[Generator]:
-    """A generator over the whole stock model in this process."""
+def local_generator(settings: Settings, ends: Mapping[int, int] | None = None) -> Iterator[Generator]:
+    """A generator over the whole stock model in this process. `ends` as for `swarm_generator`."""
     name = required_model(settings)
-    lean_imports.load(*LOCAL_PARTS)
+    lean_imports.load("compute.models.loading", ends=ends)
     import torch
 
     from compute.models.loading import load_local_model
@@ -187,8 +186,8 @@ def generate_once(settings: Settings, prompt: str, *, as_json: bool, local: bool
     """Prints one answer: its text as it comes, or one JSON object at the end."""
     with ExitStack() as stack:
         with spinner("connecting", enabled=not as_json):
-            lean_imports.load(*(LOCAL_PARTS if local else SWARM_PARTS), ends=lean_imports.ENDS)
-            generator = stack.enter_context(local_generator(settings) if local else swarm_generator(settings))
+            open_generator = local_generator if local else swarm_generator
+            generator = stack.enter_context(open_generator(settings, lean_imports.ENDS))
         ids = generator.encode(prompt, chat_template=not settings.no_chat_template)
         show = show_nothing if as_json else show_text
         route: list[dict[str, Any]] = []

@@ -190,7 +190,9 @@ def chat(monkeypatch: pytest.MonkeyPatch, generator: Generator) -> Any:
         converse(Settings(model="m", peer=(PEER,)))
 
     for module in ("conversation", "generation"):
-        monkeypatch.setattr(f"peerz_node.{module}.swarm_generator", lambda settings: contextlib.nullcontext(generator))
+        monkeypatch.setattr(
+            f"peerz_node.{module}.swarm_generator", lambda settings, ends: contextlib.nullcontext(generator)
+        )
     return run
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from compute.errors import AddressInUse
+from compute.errors import AddressInUse, ComputeError
 from compute.types import Precision, Span
 from peerz_node.provide import _serve, announce, shareable
 from peerz_node.settings import Settings
@@ -29,14 +29,25 @@ class FakeProvider:
     numeric_profile = "fp32/fp32/fp32"
     model_root = bytes(32)
 
-    def __init__(self, *, start_s: float = 0.0, drain_s: float = 0.0, error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        start_s: float = 0.0,
+        drain_s: float = 0.0,
+        error: Exception | None = None,
+        failure: Exception | None = None,
+    ) -> None:
+        self._failure = failure
         self.trace: list[str] = []
         self._start_s = start_s
         self._drain_s = drain_s
         self._error = error
 
     async def failure(self) -> None:
-        await asyncio.Event().wait()
+        if self._failure is None:
+            await asyncio.Event().wait()
+        else:
+            raise self._failure
 
     async def start(self, progress: Any) -> None:
         self.trace.append("start")
@@ -72,7 +83,8 @@ async def served(provider: FakeProvider, ready: Path, *signals: signal.Signals, 
     try:
         return await asyncio.wait_for(_serve(provider, Settings(model="m"), ready), 5)  # type: ignore[arg-type]
     finally:
-        await sender
+        sender.cancel()  # where serving failed, what it waits for never comes
+        await asyncio.wait({sender})
 
 
 @pytest.mark.parametrize(
@@ -112,6 +124,14 @@ async def test_a_start_that_fails_closes_and_says_why(tmp_path: Path) -> None:
     provider = FakeProvider(error=AddressInUse("port 1 is in use"))
     with pytest.raises(AddressInUse):
         await _serve(provider, Settings(model="m"), tmp_path / "ready")  # type: ignore[arg-type]
+    assert provider.trace == ["start", "close"]
+    assert not (tmp_path / "ready").exists()
+
+
+async def test_one_that_can_serve_nothing_any_more_ends_and_says_why(tmp_path: Path) -> None:
+    provider = FakeProvider(failure=ComputeError("no blocks can be served any more"))
+    with pytest.raises(ComputeError, match="no blocks"):
+        await asyncio.wait_for(_serve(provider, Settings(model="m"), tmp_path / "ready"), 5)  # type: ignore[arg-type]
     assert provider.trace == ["start", "close"]
     assert not (tmp_path / "ready").exists()
 
